@@ -1,0 +1,100 @@
+"""What can go wrong, chosen by what the reader does next.
+
+    CatchmentError                 message = what, where; `hint` = the cure
+    ├── ConfigError                fix the project, then run again
+    │   └── ProjectProblems        every mistake of a project at once, each a `Problem`
+    ├── RetryableError             the runner tries again by itself
+    │   └── Conflict               another writer was faster; what was not committed is thrown away
+    ├── DataError                  the rows are at fault; they are held or quarantined, and the message says where
+    │   ├── SchemaDrift            what arrives no longer has the shape that was pinned
+    │   └── ChangedFile            a file that was read has other content now
+    ├── DefinitionChanged          a table's definition is not the one its rows were made with
+    ├── Unfenced                   a table holds rows without our fence: a foreign restore or clone
+    ├── MissingExtra               a package is not installed
+    └── Stopped                    somebody pressed Ctrl-C; nothing uncommitted was kept
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CatchmentError(Exception):
+    """The root: everything that the command line prints without a traceback."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a project: where it stands, what it is, what to write instead.
+
+    `file` is relative to the project; `line` and `column` count from 1 and are None where a whole file is meant.
+    """
+
+    file: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    key: str | None = None
+    cure: str | None = None
+    severity: str = "error"  # error | warning
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        words = [f"{place}  {self.message}"]
+        if self.cure is not None:
+            words.append(self.cure)
+        return "; ".join(words)
+
+
+class ConfigError(CatchmentError):
+    """The project or the command is wrong; the same call will fail again until somebody changes it."""
+
+
+class ProjectProblems(ConfigError):
+    """Every mistake that a project holds, found in one pass."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class RetryableError(CatchmentError):
+    """Something outside was not there for a moment."""
+
+
+class Conflict(RetryableError):
+    """Another writer committed first; the step starts over from the table as it is now."""
+
+
+class DataError(CatchmentError):
+    """Rows are at fault, not the project."""
+
+
+class SchemaDrift(DataError):
+    """A feed no longer has the columns or the dialect that its first load pinned."""
+
+
+class ChangedFile(DataError):
+    """A file that has landed was changed afterwards."""
+
+
+class DefinitionChanged(CatchmentError):
+    """The contract, mode or refine function differs from the one a table's rows were made with."""
+
+
+class Unfenced(CatchmentError):
+    """Rows without our fence: the table was restored, cloned or written by something else."""
+
+
+class MissingExtra(CatchmentError):
+    """An optional package is needed and absent."""
+
+
+class Stopped(CatchmentError):
+    """Asked to stop between two commits."""

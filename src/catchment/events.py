@@ -1,0 +1,181 @@
+"""Everything a run can tell. Listeners hear these in order; `--json` prints them (docs/reference/events.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """`at` is an instant in UTC."""
+
+    at: datetime = field(default_factory=_now)
+
+    def json(self) -> dict[str, Any]:
+        """The documented shape: `event` is the class name, the rest its fields."""
+        return {"event": type(self).__name__, **{f.name: _plain(getattr(self, f.name)) for f in fields(self)}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    run: str
+    project: str
+    target: str
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(Event):
+    step: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepProgress(Event):
+    """How far a long step is; `total` is None where nobody knows. `unit` is bytes, rows or models."""
+
+    step: str
+    done: int
+    total: int | None = None
+    unit: str = "bytes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsLanded(Event):
+    """One load is in bronze."""
+
+    step: str
+    table: str
+    load: int
+    rows: int
+    defects: int
+    items: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsRefined(Event):
+    """One span is in silver: `rows` read = `written` + `rejected` + `superseded` + `filtered`.
+
+    `superseded` rows lost to a newer row of their key; `filtered` ones were dropped by the refine function.
+    """
+
+    step: str
+    table: str
+    rows: int
+    written: int
+    rejected: int
+    superseded: int
+    filtered: int
+    load: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsQuarantined(Event):
+    """Rows that broke their contract wait, each with its reasons; `reasons` counts them by words, most frequent first."""
+
+    step: str
+    table: str
+    rows: int
+    reasons: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaChanged(Event):
+    step: str
+    table: str
+    message: str
+    added: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noticed(Event):
+    """Something people should hear of that stops nothing: a changed file that is ignored, a missing column."""
+
+    step: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckFailed(Event):
+    """A rule over a load, or a gold test; `severity` is warn or stop."""
+
+    step: str
+    table: str
+    rule: str
+    message: str
+    severity: str = "warn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldBuilt(Event):
+    step: str
+    models: int
+    tests: int
+    warnings: int
+    failures: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldPublished(Event):
+    step: str
+    build: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached(Event):
+    """A named point inside a step; the crash harness kills here, people never see it."""
+
+    step: str
+    point: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRetried(Event):
+    step: str
+    attempt: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFinished(Event):
+    """`outcome` is done, nothing_new, failed or skipped; `cause` and `hint` are set where it is not done."""
+
+    step: str
+    kind: str
+    name: str
+    outcome: str
+    seconds: float
+    cause: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """`outcome` is done, nothing_new, failed or stopped."""
+
+    run: str
+    outcome: str
+    seconds: float

@@ -1,0 +1,218 @@
+"""What can be exchanged: where rows come from, how tables rest, who computes, where gold lives, who listens.
+
+Each interface is implemented by one file per technology and proven by one promise suite in `catchment.testing`.
+Nothing here imports an implementation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from catchment.records import (
+    Abilities,
+    Batch,
+    Budget,
+    Change,
+    Claim,
+    Commit,
+    Cursor,
+    DataFile,
+    Description,
+    Feed,
+    Pin,
+    Progress,
+    Scan,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlglot import exp
+
+    from catchment.events import Event
+    from catchment.naming import TableName
+
+Frame = TypeVar("Frame")
+Tell = Callable[["Event"], None]
+
+
+class Source(ABC):
+    """Reads rows from outside. One instance a step, one thread.
+
+    Guarantee: at least once from outside; exactly once in bronze, because the cursor rides in the commit that adds
+    the rows.
+    """
+
+    abilities: ClassVar[Abilities]
+
+    @abstractmethod
+    def feeds(self) -> Sequence[Feed]:
+        """Every feed, in the project's order; opens nothing."""
+
+    @abstractmethod
+    def describe(self, feed: Feed, since: Cursor | None) -> Description:
+        """What is new after `since`, for `plan`; reads no rows and changes nothing."""
+
+    @abstractmethod
+    def read(self, feed: Feed, since: Cursor | None, budget: Budget) -> Iterator[Batch]:
+        """The rows after `since`, oldest first, what cannot be read among them as defects.
+
+        The same `since` over the same outside gives the same rows in the same order. The last batch has a cursor.
+        Raises SchemaDrift, ChangedFile, or RetryableError where trying again may help.
+        """
+
+    @abstractmethod
+    def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
+        """Called after the commit that holds `cursor`; may be repeated, may never come."""
+
+
+class Lake(ABC):
+    """Finds tables. Names are `layer.name`; where the files lie is its own business."""
+
+    @abstractmethod
+    def open(self, name: TableName) -> Table | None:
+        """The table as of now, or None."""
+
+    @abstractmethod
+    def create(self, name: TableName, schema: pa.Schema) -> Table:
+        """A new table at generation 0; the one that is there where another process was faster."""
+
+    @abstractmethod
+    def list(self, layer: str | None = None) -> Sequence[TableName]:
+        """Every table, by name, unopened."""
+
+
+class Table(ABC):
+    """One handle at one version: what is read and what is committed through it belong together."""
+
+    name: TableName
+
+    @property
+    @abstractmethod
+    def pin(self) -> Pin:
+        """The version of this handle."""
+
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """Columns in table order."""
+
+    @abstractmethod
+    def progress(self, shard: int = 0) -> Progress:
+        """Generation and state of this handle's version; raises Unfenced."""
+
+    @abstractmethod
+    def seen(self, shard: int = 0) -> pa.Table | None:
+        """Everything that `Cursor.seen` ever added here, or None."""
+
+    @abstractmethod
+    def scan(self, *, loads: tuple[int, int] | None = None) -> Scan:
+        """The files of this version that may hold rows of the span `(after, to]`, chosen by their statistics."""
+
+    @abstractmethod
+    def folder(self) -> str:
+        """Where new data files of this table are to be written; they count once they are committed."""
+
+    @abstractmethod
+    def claim(self, shard: int = 0) -> Claim:
+        """A number that nobody else has or will have, taken before the first row is written."""
+
+    @abstractmethod
+    def add_columns(self, claim: Claim, columns: pa.Schema, progress: Progress) -> Table:
+        """Widen the table in a generation of its own; the handle after it. Raises Conflict."""
+
+    @abstractmethod
+    def commit(self, claim: Claim, change: Change, progress: Progress, *, seen: pa.Table | None = None) -> Commit:
+        """State first, then files out and in, in one commit through this handle. Raises Conflict.
+
+        After it this handle is stale: open the table again.
+        """
+
+    @abstractmethod
+    def history(self, limit: int | None = None) -> Sequence[Commit]:
+        """Newest first."""
+
+
+class Engine(ABC, Generic[Frame]):
+    """Computes on frames of its own, lazily. One instance a step, one thread; memory under its declared limit.
+
+    Expressions are sqlglot trees in DuckDB's dialect, rendered for the engine; identifiers in them are quoted.
+    """
+
+    @abstractmethod
+    def frame(self, rows: Scan | pa.Table) -> Frame:
+        """Rows of table files within the scan's span, columns that a file lacks as nulls; or an Arrow table."""
+
+    @abstractmethod
+    def query(self, sql: exp.Query, frames: Mapping[str, Frame]) -> Frame:
+        """A query over named frames."""
+
+    @abstractmethod
+    def refine(self, function: Callable[..., Any], frame: Frame, lookups: Mapping[str, Frame]) -> Frame:
+        """The user's function on a Narwhals view of the frames; our underscored columns survive its `select`."""
+
+    @abstractmethod
+    def fetch(self, sql: exp.Query, frames: Mapping[str, Frame]) -> pa.Table:
+        """A small result: figures for verdicts and events, rows for people."""
+
+    @abstractmethod
+    def write(self, frame: Frame, folder: str, prefix: str) -> Sequence[DataFile]:
+        """Parquet files of about 128 MB with statistics, named `prefix-….parquet`; no file where there is no row."""
+
+    @abstractmethod
+    def write_batches(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, prefix: str) -> Sequence[DataFile]:
+        """The same from Arrow, streamed."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give memory and spill files back."""
+
+
+class Build(ABC):
+    """A place beside the served gold where dbt works."""
+
+    number: int
+    path: Path
+
+
+class Warehouse(ABC):
+    """Holds gold. What is served changes only in publish."""
+
+    abilities: ClassVar[Abilities]
+
+    @abstractmethod
+    def served(self) -> Mapping[str, Any] | None:
+        """What the served gold was made of (`build`, `pins`, `project`, `models`), or None where there is none."""
+
+    @abstractmethod
+    def build(self) -> Build:
+        """A fresh place; what a dead process left behind is removed."""
+
+    @abstractmethod
+    def load(self, build: Build, name: TableName, scan: Scan, columns: Sequence[str]) -> None:
+        """Make a table of the lake readable in the build, pinned to one version."""
+
+    @abstractmethod
+    def profile(self, build: Build) -> Mapping[str, Any]:
+        """dbt's output block for this build."""
+
+    @abstractmethod
+    def publish(self, build: Build, made_of: Mapping[str, Any]) -> None:
+        """Serve it, together with what it was made of; twice is once. Raises Conflict over a newer one."""
+
+    @abstractmethod
+    def discard(self, build: Build) -> None:
+        """Drop the build and nothing else."""
+
+    @abstractmethod
+    def query(self, sql: str) -> pa.Table:
+        """Read the served gold; DuckDB's own words become a ConfigError."""
+
+
+class Listener(ABC):
+    """Hears a run."""
+
+    @abstractmethod
+    def on(self, event: Event) -> None:
+        """In order, one at a time, from any thread; what it raises is reported, never passed to the run."""

@@ -1,0 +1,91 @@
+"""Names of tables, columns and paths. Whoever needs a name asks here."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+LAYERS = ("bronze", "silver", "quarantine", "gold")
+
+# Every bronze table begins with these, so that they always have file statistics (Delta keeps them for 32 columns).
+BRONZE_COLUMNS = ("_shard", "_load", "_row", "_origin", "_position", "_loaded_at", "_defect", "_raw")
+
+# A row's identity, from silver to the live store; in bronze the stream is the table itself.
+IDENTITY = ("_stream", "_shard", "_load", "_row")
+
+# Delta and Spark refuse these in column names; our own columns begin with an underscore and one of these words.
+_FORBIDDEN = re.compile(r"[ ,;{}()\n\t=]+")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, order=True)
+class TableName:
+    """`layer.name`, as it stands in the lake, in events and on the command line."""
+
+    layer: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """`silver.sales`; raises ValueError when the layer is none of ours."""
+        layer, _, name = text.partition(".")
+        if layer not in LAYERS or not name:
+            message = f"{text!r} is not a table name such as silver.sales"
+            raise ValueError(message)
+        return cls(layer, name)
+
+
+def bronze_table(feed: str) -> TableName:
+    """The bronze table of feed `source.stream`."""
+    return TableName("bronze", feed.replace(".", "__"))
+
+
+def silver_table(name: str) -> TableName:
+    return TableName("silver", name)
+
+
+def quarantine_table(silver: TableName) -> TableName:
+    """Where the rejected rows of a silver table wait."""
+    return TableName("quarantine", silver.name)
+
+
+def is_name(text: str) -> bool:
+    """Lower case, digits and underscores, a letter first: good in SQL, paths and topics alike."""
+    return _NAME.fullmatch(text) is not None and "__" not in text
+
+
+def column(header: str) -> str:
+    """A source's column header as a column name: characters that Delta refuses become one underscore."""
+    name = _FORBIDDEN.sub("_", header.strip()).strip("_") or header.strip().strip(" ") or "column"
+    return f"source{name}" if f"_{name.lstrip('_')}" in BRONZE_COLUMNS and name.startswith("_") else name
+
+
+def columns(headers: Iterable[str]) -> list[str]:
+    """Column names for a header row: made legal, and unique without regard to case (`id`, `ID` -> `id`, `ID_2`)."""
+    taken: set[str] = set()
+    names = []
+    for place, header in enumerate(headers, start=1):
+        name = column(header) if header.strip() else f"column_{place}"
+        candidate, count = name, 2
+        while candidate.lower() in taken:
+            candidate, count = f"{name}_{count}", count + 1
+        taken.add(candidate.lower())
+        names.append(candidate)
+    return names
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was probably meant to be."""
+    found = difflib.get_close_matches(name.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.6)
+    return next((k for k in known if k.lower() == found[0]), None) if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A cure for a slip of the pen, or None."""
+    candidate = nearest(name, list(known))
+    return None if candidate is None else f"did you mean `{candidate}`?"

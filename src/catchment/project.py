@@ -1,0 +1,1 @@
+"""catchment.yaml -> a frozen, validated Project."""

@@ -1,0 +1,186 @@
+"""Values that cross seams. All frozen; rows travel as Arrow, instants as UTC microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catchment.naming import TableName
+
+JSON = Any
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What an implementation can do; code asks these, never the implementation's name."""
+
+    acknowledges: bool = False  # the outside wants to hear that a cursor is committed
+    keeps_types: bool = False  # rows arrive typed, not as text
+    swaps: bool = False  # publishes all tables in one atomic change
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in a feed: what lies before it has been read.
+
+    `value` is small and goes into the progress object itself. `seen` names things that no order can tell (files that
+    were read); a source *receives* all of them and *returns* only those it adds.
+    """
+
+    value: Mapping[str, JSON] = field(default_factory=dict)
+    seen: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What lands in one bronze table: one stream, or one log of several."""
+
+    name: str  # source.stream
+    table: TableName
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much one load may take before it is committed, in bytes of the source."""
+
+    bytes: int = 4 << 30
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a source found and people should hear of; `kind` is a word for machines."""
+
+    kind: Literal["columns_added", "columns_missing", "file_changed", "renamed_columns", "dialect"]
+    message: str
+    detail: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a feed in reading order.
+
+    Columns: `_origin` string, `_position` int64, `_defect` string and `_raw` binary (both null in a good row), then the
+    feed's own. `cursor` lies after the last row, or is None where a load may not end.
+    """
+
+    rows: pa.Table
+    cursor: Cursor | None = None
+    bytes: int = 0
+    notices: Sequence[Notice] = ()
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a feed looks like and what is new in it, without reading rows."""
+
+    items: int = 0  # new files, pages, partitions
+    bytes: int = 0
+    item: str = "file"
+    notices: Sequence[Notice] = ()
+
+    @property
+    def is_new(self) -> bool:
+        return self.items > 0
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A version of a table that can be read again while it is kept."""
+
+    version: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a table has come; rides in the commit that moved it.
+
+    `cursors` by step (`land`, `refine`), `judged` the numbers of refine runs whose verdicts count, as closed ranges,
+    `definition` the fingerprint of what its rows were made with.
+    """
+
+    generation: int = 0
+    parent: int | None = None
+    cursors: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    judged: Sequence[tuple[int, int]] = ()
+    definition: str | None = None
+    segments: Sequence[str] = ()
+    cut_off: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A generation that nobody else will ever write; `base` is the one it was made over."""
+
+    table: TableName
+    shard: int
+    number: int
+    base: int
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file with the statistics that its table keeps: per column (min, max, null count)."""
+
+    path: str  # absolute
+    rows: int
+    bytes: int
+    statistics: Mapping[str, tuple[JSON, JSON, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Files in and out, in one commit. `schema` only where `remove` is "all": the table is made anew."""
+
+    add: Sequence[DataFile] = ()
+    remove: Sequence[str] | Literal["all"] = ()
+    schema: pa.Schema | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a table became."""
+
+    pin: Pin
+    at: datetime
+    rows_added: int | None = None
+    operation: str = ""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Files to read, their common schema, and the span of loads that rows must lie in, `(after, to]`."""
+
+    files: Sequence[str]
+    schema: pa.Schema
+    loads: tuple[int, int] | None = None
+    rows: int = 0  # in the files, before the span is applied
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule over a whole load says."""
+
+    rule: str
+    passed: bool
+    message: str
+    severity: Literal["warn", "stop"] = "warn"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: reads named tables, writes one table; doing it twice changes nothing."""
+
+    kind: Literal["land", "refine", "model", "publish"]
+    name: str  # feed for land, table for refine, "gold" for model and publish
+    reads: tuple[str, ...] = ()
+    writes: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}:{self.name}"

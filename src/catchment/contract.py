@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+import re
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
-ColumnType = Literal["string", "integer", "number", "decimal", "boolean", "date", "timestamp", "time", "object", "array"]
+if TYPE_CHECKING:
+    from catchment.errors import Problem
+
+ColumnType = Literal[
+    "string", "integer", "number", "decimal", "boolean", "date", "timestamp", "time", "object", "array"
+]
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Column:
     exclusive_minimum: str | int | float | None = None
     exclusive_maximum: str | int | float | None = None
     multiple_of: int | float | None = None
+    derived: bool = False  # made by the refine function (`transformLogic`), not read from bronze
     description: str | None = None
     classification: str | None = None
 
@@ -98,4 +105,115 @@ class Contract:
 
     def definition(self) -> dict[str, Any]:
         """What decides which rows are good and how they look, as canonical JSON values; words about it are left out."""
-        raise NotImplementedError
+        return {
+            "columns": {c.name: _attributes(c) for c in sorted(self.columns, key=lambda c: c.name)},
+            "key": list(self.key),
+            "row_rules": sorted({rule.condition for rule in self.row_rules}),
+        }
+
+
+# What people read, what verdicts over a whole load use, and what `key` says already.
+_WORDS = frozenset({"name", "description", "classification", "unique", "key_position"})
+_UNORDERED = frozenset({"enum", "null_markers"})
+
+
+def _attributes(column: Column) -> dict[str, Any]:
+    """What is not at its default, so that an attribute invented later leaves old definitions as they are."""
+    told = {}
+    for attribute in fields(column):
+        value = getattr(column, attribute.name)
+        if attribute.name in _WORDS or (value == attribute.default and attribute.name != "timezone"):
+            continue
+        if attribute.name == "timezone" and column.type not in ("timestamp", "time"):
+            continue
+        told[attribute.name] = _canonical(value, sort=attribute.name in _UNORDERED)
+    return told
+
+
+def _canonical(value: Any, *, sort: bool = False) -> Any:
+    if isinstance(value, tuple):
+        items = [_canonical(item) for item in value]
+        return sorted(items, key=lambda item: (type(item).__name__, str(item))) if sort else items
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def load_contract(path: str, text: str, *, table: str) -> tuple[Contract | None, list[Problem]]:
+    """The contract of silver table `table` out of an ODCS document, and everything that is wrong with it.
+
+    `path` is relative to the project, for messages. The contract is None where a problem is an error; problems of
+    severity "warning" tell what the standard says and Catchment does not act on.
+    """
+    from catchment.odcs.document import read
+
+    return read(path, text, table)
+
+
+# JDK DateTimeFormatter letters by the shortest count from which the strptime code holds.
+_JDK: dict[str, tuple[tuple[int, str], ...]] = {
+    "y": ((1, "%Y"), (2, "%y"), (3, "%Y")),
+    "u": ((1, "%Y"), (2, "%y"), (3, "%Y")),
+    "M": ((1, "%-m"), (2, "%m"), (3, "%b"), (4, "%B")),
+    "L": ((1, "%-m"), (2, "%m"), (3, "%b"), (4, "%B")),
+    "d": ((1, "%-d"), (2, "%d")),
+    "D": ((1, "%-j"), (3, "%j")),
+    "H": ((1, "%-H"), (2, "%H")),
+    "h": ((1, "%-I"), (2, "%I")),
+    "m": ((1, "%-M"), (2, "%M")),
+    "s": ((1, "%-S"), (2, "%S")),
+    "S": ((1, "%f"), (7, "%n")),
+    "a": ((1, "%p"),),
+    "E": ((1, "%a"), (4, "%A")),
+    "X": ((1, "%z"),),
+    "x": ((1, "%z"),),
+    "Z": ((1, "%z"),),
+    "z": ((1, "%Z"),),
+    "V": ((2, "%Z"),),
+}
+_JDK_PART = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|(.)", re.DOTALL)
+
+
+def strptime_format(jdk: str) -> str:
+    """A JDK date pattern as DuckDB's strptime has it; ValueError says what is not supported and what to write.
+
+    `X` allows the letter Z for UTC in Java, where DuckDB's `%z` wants digits: whoever parses replaces a final `Z` by
+    `+00` first. A two-digit year of 69-99 is of the last century.
+    """
+    codes = []
+    for match in _JDK_PART.finditer(jdk):
+        literal, letter, other = match.group(1, 2, 3)
+        if letter is not None:
+            codes.append(_strptime_code(letter, len(match.group())))
+        elif other is not None and other in "'[]{}#":
+            cure = "write each form as a format of its own" if other in "[]" else "put it between single quotes"
+            message = (
+                f"`{other}` has a meaning that is not supported; {cure}"
+                if other != "'"
+                else "a single quote is not closed"
+            )
+            raise ValueError(message)
+        else:
+            codes.append(("'" if match.group() == "''" else other or literal.replace("''", "'")).replace("%", "%%"))
+    if not any(code.startswith("%") and code != "%%" for code in codes):
+        message = "it holds no date or time; write one such as yyyy-MM-dd"
+        raise ValueError(message)
+    if "h" in _letters(jdk) and "a" not in _letters(jdk):
+        message = "`h` counts to 12 and needs `a` (AM or PM); write HH for 24 hours"
+        raise ValueError(message)
+    return "".join(codes)
+
+
+def _strptime_code(letter: str, count: int) -> str:
+    code = next((code for least, code in reversed(_JDK.get(letter, ())) if count >= least), None)
+    if code is None:
+        message = (
+            f"pattern letter `{letter * count}` is not supported; there are y M d D H h m s S a E X x Z z VV and 'text'"
+        )
+        raise ValueError(message)
+    return code
+
+
+def _letters(jdk: str) -> set[str]:
+    """The pattern letters, those between quotes left out."""
+    return {match.group(2) for match in _JDK_PART.finditer(jdk) if match.group(2) is not None}

@@ -1,17 +1,18 @@
 """What can go wrong, chosen by what the reader does next.
 
-    CatchmentError                 message = what, where; `hint` = the cure
-    ├── ConfigError                fix the project, then run again
-    │   └── ProjectProblems        every mistake of a project at once, each a `Problem`
-    ├── RetryableError             the runner tries again by itself
-    │   └── Conflict               another writer was faster; what was not committed is thrown away
-    ├── DataError                  the rows are at fault; they are held or quarantined, and the message says where
-    │   ├── SchemaDrift            what arrives no longer has the shape that was pinned
-    │   └── ChangedFile            a file that was read has other content now
-    ├── DefinitionChanged          a table's definition is not the one its rows were made with
-    ├── Unfenced                   a table holds rows without our fence: a foreign restore or clone
-    ├── MissingExtra               a package is not installed
-    └── Stopped                    somebody pressed Ctrl-C; nothing uncommitted was kept
+CatchmentError                 message = what, where; `hint` = the cure
+├── ConfigError                fix the project, then run again
+│   └── ProjectProblems        every mistake of a project at once, each a `Problem`
+├── RetryableError             the runner tries again by itself
+│   └── Conflict               another writer was faster; what was not committed is thrown away
+├── DataError                  the rows are at fault; they are held or quarantined, and the message says where
+│   ├── SchemaDrift            what arrives no longer has the shape that was pinned
+│   └── ChangedFile            a file that was read has other content now
+├── DefinitionChanged          a table's definition is not the one its rows were made with
+├── Unfenced                   a table holds rows without our fence: a foreign restore or clone
+├── FatalError                 nothing that trying again would mend: memory, disk, a broken file of ours
+├── MissingExtra               a package is not installed
+└── Stopped                    somebody pressed Ctrl-C; nothing uncommitted was kept
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ class DefinitionChanged(CatchmentError):
 
 class Unfenced(CatchmentError):
     """Rows without our fence: the table was restored, cloned or written by something else."""
+
+
+class FatalError(CatchmentError):
+    """Trying again would not mend it."""
 
 
 class MissingExtra(CatchmentError):

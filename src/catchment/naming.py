@@ -89,3 +89,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A cure for a slip of the pen, or None."""
     candidate = nearest(name, list(known))
     return None if candidate is None else f"did you mean `{candidate}`?"
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

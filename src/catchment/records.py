@@ -55,7 +55,7 @@ class Budget:
 class Notice:
     """Something a source found and people should hear of; `kind` is a word for machines."""
 
-    kind: Literal["columns_added", "columns_missing", "file_changed", "renamed_columns", "dialect"]
+    kind: Literal["columns_added", "columns_missing", "file_changed", "renamed_columns", "dialect", "nothing_found"]
     message: str
     detail: Mapping[str, JSON] = field(default_factory=dict)
 
@@ -184,3 +184,91 @@ class Step:
     @property
     def id(self) -> str:
         return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What one step would do now. `changed` says in words how the definition differs from the table's rows."""
+
+    step: Step
+    is_new: bool
+    words: str  # "2 new files, 11 MB", "after land", "nothing new"
+    changed: Sequence[str] = ()
+    cure: str | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One row in quarantine. `reasons` are (column or None, rule, message, value or None); `raw` is JSON text."""
+
+    table: str
+    origin: str
+    position: int
+    load: int
+    row: int
+    judged: int
+    reasons: Sequence[tuple[str | None, str, str, str | None]]
+    raw: str
+
+
+@dataclass(frozen=True)
+class QuarantineSummary:
+    """The rejected rows of one table; `newest` is when the newest of them landed, UTC."""
+
+    table: str
+    rows: int
+    newest: datetime | None
+    reasons: Sequence[tuple[str, int]]  # words and how often, most frequent first
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a refine of everything in its input would give; nothing was written."""
+
+    table: str
+    read: int
+    passed: int
+    failed: int
+    reasons: Sequence[tuple[str, int]]
+    good: pa.Table  # the first few rows that would pass
+    bad: Sequence[Rejected]
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """Where one table stands. `newest` is the newest instant in its freshness column, `age_s` how old that is."""
+
+    table: str
+    rows: int
+    version: int | None
+    newest: datetime | None = None
+    age_s: float | None = None
+    fresh_within_s: int | None = None
+    rejected: int | None = None
+    rejected_share: float | None = None
+    behind: int | None = None  # loads of its input that it has not taken
+
+
+@dataclass(frozen=True)
+class GoldStatus:
+    build: int | None
+    published_at: datetime | None
+    models: Sequence[str] = ()
+    is_current: bool | None = None  # None: no gold in the project
+
+
+@dataclass(frozen=True)
+class LastRun:
+    run: str
+    started_at: datetime
+    seconds: float | None
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Status:
+    project: str
+    target: str
+    tables: Sequence[TableStatus]
+    gold: GoldStatus
+    last_run: LastRun | None = None

@@ -1,0 +1,48 @@
+"""Every mistake of a project in one pass: its keys and types, what its names point at, and its contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from catchment import shape, wiring
+from catchment.contract import Contract
+from catchment.documents import Findings, Node, decode, parse
+from catchment.errors import ConfigError, Problem
+from catchment.project import FILE, ProjectFile
+
+
+def read(folder: Path) -> tuple[ProjectFile | None, dict[str, Contract], list[Problem]]:
+    """What catchment.yaml and its contracts say; the document is None where it does not fit the models."""
+    findings = Findings(FILE)
+    root = _root(folder, findings)
+    if root is None:
+        return None, {}, findings.problems
+    document = shape.fit(root, findings)
+    reading = wiring.Reading(folder, root, findings)
+    wiring.follow(reading)
+    contracts = {table: found for table, found in reading.contracts.items() if found is not None}
+    return document, contracts, sort([*findings.problems, *reading.contract_problems])
+
+
+def sort(problems: Iterable[Problem]) -> list[Problem]:
+    """catchment.yaml first, then by file and line; what was said twice is said once."""
+    return sorted(dict.fromkeys(problems), key=lambda p: (p.file != FILE, p.file, p.line or 0, p.column or 0))
+
+
+def _root(folder: Path, findings: Findings) -> Node | None:
+    path = folder / FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        what = "is not there" if isinstance(error, FileNotFoundError | NotADirectoryError) else "cannot be read"
+        message = f"{path} {what}"
+        raise ConfigError(message, hint="go to a project's folder, or make one: catchment init shop") from None
+    text = decode(content, findings)
+    root = parse(text, findings) if text is not None else None
+    if root is not None and root.is_mapping:
+        return root
+    if not findings.failed:
+        what = "the file is empty" if root is None or root.value is None else "the file must be a mapping of keys"
+        findings.error(root, what, cure="begin with name: my_project")
+    return None

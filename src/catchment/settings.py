@@ -1,0 +1,134 @@
+"""References to what lies outside a project: `${env:NAME}` and `${file:path}` anywhere in a value of catchment.yaml.
+
+A Project keeps the text as it was written, so that whatever prints it prints the reference. `resolve` is called where
+the value is used and remembers what it gave out; `redact` puts the references back into anything that people will read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from catchment.errors import ConfigError
+from catchment.naming import did_you_mean
+
+KINDS = ("env", "file")
+
+# Shorter values are words of everyday life; replacing them would make messages unreadable and hide nothing.
+SHORTEST_SECRET = 4
+
+_REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+_UNCLOSED = re.compile(r"\$\{[^{}]*$")
+
+# What was given out in this process, in the forms in which it may turn up, and the reference that stands for it.
+_given_out: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One `${kind:name}` in a text."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"${{{self.kind}:{self.name}}}"
+
+
+def references(text: str) -> tuple[Reference, ...]:
+    """Every reference in a text, well formed or not, in order."""
+    return tuple(_reference(match.group(1)) for match in _REFERENCE.finditer(text))
+
+
+def has_references(text: str) -> bool:
+    return "${" in text
+
+
+def fault(text: str) -> tuple[str, str] | None:
+    """What is wrong with the references of a text, and the cure; None where all can be resolved one day."""
+    if _UNCLOSED.search(text):
+        return "a reference is not closed", "write ${env:NAME} or ${file:path}"
+    for reference in references(text):
+        if not reference.kind:
+            known = reference.name or "NAME"
+            return f"reference `${{{reference.name}}}` does not say where to look", f"write `${{env:{known}}}`"
+        if reference.kind not in KINDS:
+            cure = did_you_mean(reference.kind, KINDS) or "there are ${env:NAME} and ${file:path}"
+            return f"no kind of reference `{reference.kind}`", cure
+        if not reference.name:
+            return f"reference `{reference}` names nothing", "write ${env:NAME} or ${file:path}"
+    return None
+
+
+def resolve(text: str, folder: Path, *, place: str | None = None) -> str:
+    """The text with every reference replaced by its value; call it as late as possible and keep the result nowhere.
+
+    Paths are relative to `folder`; one newline at the end of a file is not part of the value. `place` is the key that
+    a message names. Raises ConfigError, which names the reference and never a value.
+    """
+    wrong = fault(text)
+    if wrong is not None:
+        message, cure = wrong
+        raise ConfigError(f"{place}: {message}" if place else message, hint=cure)
+    return _REFERENCE.sub(lambda match: _value(_reference(match.group(1)), folder, place), text)
+
+
+def redact(text: str) -> str:
+    """The text with every value that `resolve` gave out replaced by its reference."""
+    if not any(value in text for value in _given_out):
+        return text
+    longest_first = sorted(_given_out, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), lambda match: _given_out[match.group()], text)
+
+
+def _reference(inside: str) -> Reference:
+    kind, colon, name = inside.partition(":")
+    return Reference(kind.strip(), name.strip()) if colon else Reference("", inside.strip())
+
+
+def _value(reference: Reference, folder: Path, place: str | None) -> str:
+    value = _from_environment(reference, place) if reference.kind == "env" else _from_file(reference, folder, place)
+    _remember(value, str(reference))
+    return value
+
+
+def _from_environment(reference: Reference, place: str | None) -> str:
+    value = os.environ.get(reference.name)
+    if value is None:
+        message = f"{_at(place)}environment variable `{reference.name}` is not set, and {reference} asks for it"
+        raise ConfigError(message, hint=f"set it before the command: export {reference.name}=…")
+    return value
+
+
+def _from_file(reference: Reference, folder: Path, place: str | None) -> str:
+    path = folder / reference.name
+    try:
+        value = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = "is not UTF-8 text" if isinstance(error, ValueError) else "cannot be read"
+        why = "is not there" if isinstance(error, FileNotFoundError) else why
+        message = f"{_at(place)}file {path} {why}, and {reference} asks for it"
+        raise ConfigError(message, hint="write the value into that file, or correct the path") from None
+    return value.removesuffix("\n").removesuffix("\r")
+
+
+def _at(place: str | None) -> str:
+    return f"{place}: " if place else ""
+
+
+def _remember(value: str, reference: str) -> None:
+    lines = value.splitlines() if "\n" in value else []
+    for part in (value, *lines):
+        for form in (
+            part,
+            json.dumps(part)[1:-1],
+            json.dumps(part, ensure_ascii=False)[1:-1],
+            repr(part)[1:-1],
+            quote(part, safe=""),
+        ):
+            if len(form.strip()) >= SHORTEST_SECRET:
+                _given_out.setdefault(form, reference)

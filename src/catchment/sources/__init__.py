@@ -1,0 +1,1 @@
+"""Where rows come from: one file per technology, each an implementation of `catchment.interfaces.Source`."""

@@ -1,0 +1,324 @@
+"""Files in folders: CSV, JSON Lines and Parquet, plain or gzip.
+
+A file is known by its path and read once. Guarantee: at least once from here, exactly once in bronze, because the names
+of the files read ride in the commit that adds their rows. A file that changed after it was read is never read again.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catchment import naming
+from catchment.errors import ChangedFile, ConfigError, SchemaDrift
+from catchment.interfaces import Source
+from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice
+from catchment.sources.file_bytes import FoundFile, ReadFile, ahead, content_hash
+from catchment.sources.file_shape import FileStream, Pinned, Shape
+from catchment.sources.text_files import Piece
+
+SEEN = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("modified_us", pa.int64()),
+        ("sha256", pa.string()),
+        ("rows", pa.int64()),
+        ("read_us", pa.int64()),
+    ]
+)
+
+_FORMATS = {
+    "csv": "csv",
+    "tsv": "csv",
+    "psv": "csv",
+    "txt": "csv",
+    "json": "jsonl",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "parquet": "parquet",
+    "pq": "parquet",
+}
+
+# Rows of small pieces wait for each other until they are worth handing on.
+_BATCH = 8 << 20
+
+
+class _Format(Protocol):
+    def read(self, files: Sequence[FoundFile]) -> Iterator[Piece]: ...
+
+
+class FilesSource(Source):
+    """Streams of files under `folder`, the project's own."""
+
+    abilities: ClassVar[Abilities] = Abilities(keeps_types=True)
+
+    def __init__(self, name: str, streams: Mapping[str, FileStream], folder: Path) -> None:
+        self.name = name
+        self._streams = dict(streams)
+        self._folder = folder
+
+    def feeds(self) -> Sequence[Feed]:
+        names = [f"{self.name}.{stream}" for stream in self._streams]
+        return [Feed(name, naming.bronze_table(name)) for name in names]
+
+    def describe(self, feed: Feed, since: Cursor | None) -> Description:
+        """Looks at the folder, and into files whose size or time is another than when they were read."""
+        settings = self._settings(feed)
+        shape = Shape(feed.name, settings, {} if since is None else since.value)
+        found = self._list(settings, shape)
+        known = Known(None if since is None else since.seen)
+        new, doubtful = known.sort(found)
+        changed = [file for file in doubtful if not known.same(file)]
+        notices = [_changed_notice(feed, file, known, stops=settings.changed == "fail") for file in changed]
+        if not found and not len(known):
+            notices.append(
+                Notice("nothing_found", f"no file matches {settings.path} ({feed.name})", {"stream": feed.name})
+            )
+        return Description(len(new), sum(file.size for file in new), "file", notices)
+
+    def read(self, feed: Feed, since: Cursor | None, budget: Budget) -> Iterator[Batch]:
+        """New files by path. Cursors come where a file ends: after `budget`, before columns are added, and last."""
+        settings = self._settings(feed)
+        shape = Shape(feed.name, settings, {} if since is None else since.value)
+        found = self._list(settings, shape)
+        known = Known(None if since is None else since.seen)
+        new, doubtful = known.sort(found)
+        ignored, notices = self._changed(feed, settings, known, doubtful)
+        if not new and not notices:
+            return
+        reader = self._reader(shape, new)
+        carried = Gathered(shape.pinned, ignored, notices)
+        for group in _groups(new, budget.bytes):
+            for piece in ahead(reader.read(group)):
+                yield from carried.add(piece)
+            yield carried.end()
+        if not new:
+            yield carried.end()
+
+    def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
+        """A folder does not want to hear."""
+
+    def _settings(self, feed: Feed) -> FileStream:
+        return self._streams[feed.name.removeprefix(f"{self.name}.")]
+
+    def _changed(
+        self, feed: Feed, settings: FileStream, known: Known, doubtful: Iterable[FoundFile]
+    ) -> tuple[list[ReadFile], list[Notice]]:
+        """Files to note as seen in their new state, and what to tell; raises ChangedFile where the stream says so."""
+        noted, notices = [], []
+        for file in doubtful:
+            digest = content_hash(file)
+            if not known.same(file, digest):
+                if settings.changed == "fail":
+                    message = f"{file.origin} changed after it was read{known.when(file)}; {feed.name} stops before it"
+                    raise ChangedFile(
+                        message, hint="restore it, give the new content a new name, or let it be: `changed: ignore`"
+                    )
+                notices.append(_changed_notice(feed, file, known, stops=False))
+            noted.append(ReadFile(file.origin, file.size, file.modified_us, digest))
+        return noted, notices
+
+    def _list(self, settings: FileStream, shape: Shape) -> list[FoundFile]:
+        """The stream's files as the folder has them now, by path."""
+        path = self._folder / settings.path
+        names = _names(path, settings.path, self._folder)
+        known = settings.format or shape.dialect.get("format")
+        if path.is_dir():
+            kinds = {_kind(name) for name in names} - {None}
+            if known is None and len(kinds) > 1:
+                several = " and ".join(sorted(map(str, kinds)))
+                message = f"{shape.feed}: {settings.path} holds files of several formats: {several}"
+                raise ConfigError(message, hint="say which: `format:`, or write a pattern such as `*.csv`")
+            wanted = known or next(iter(kinds), None)
+            names = [name for name in names if _kind(name) == wanted or (settings.format and _kind(name) is None)]
+        found = [file for name in names if (file := self._file(name)) is not None]
+        return sorted(found, key=lambda file: file.origin)
+
+    def _file(self, name: str) -> FoundFile | None:
+        path = self._folder / name
+        try:
+            status = path.stat()
+        except OSError:
+            return None  # gone between two looks
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return FoundFile(_origin(name, self._folder), path, status.st_size, status.st_mtime_ns // 1000)
+
+    def _reader(self, shape: Shape, new: Sequence[FoundFile]) -> _Format:
+        from catchment.sources.csv_head import CsvHeads
+        from catchment.sources.json_lines import JsonHeads
+        from catchment.sources.parquet import ParquetFiles
+        from catchment.sources.text_files import TextFiles
+
+        kind = self._format(shape, new)
+        if kind == "csv":
+            return TextFiles(shape, CsvHeads(shape))
+        return TextFiles(shape, JsonHeads(shape)) if kind == "jsonl" else ParquetFiles(shape)
+
+    def _format(self, shape: Shape, new: Sequence[FoundFile]) -> str:
+        said, pinned = shape.settings.format, shape.dialect.get("format")
+        if said is not None and pinned is not None and said != pinned:
+            message = f"{shape.feed} landed as {pinned}; the project now says `format: {said}`"
+            raise SchemaDrift(message, hint=f"write `format: {pinned}` again, or land the files as a new stream")
+        if said is not None or pinned is not None:
+            return str(said or pinned)
+        kinds = {_kind(file.origin) for file in new}
+        kind = next(iter(kinds), None)
+        if kind is None or len(kinds) > 1:
+            message = f"{shape.feed}: the format of {shape.settings.path} cannot be told from its files' names"
+            raise ConfigError(message, hint="say which: `format: csv`, `jsonl` or `parquet`")
+        return kind
+
+
+class Known:
+    """Files that were read, and as what; the newest line about a path is the one that counts."""
+
+    def __init__(self, seen: pa.Table | None) -> None:
+        table = SEEN.empty_table() if seen is None else seen.select(SEEN.names).cast(SEEN)
+        self._seen = table.sort_by([("read_us", "descending")])
+
+    def __len__(self) -> int:
+        return int(self._seen.num_rows)
+
+    def sort(self, found: Sequence[FoundFile]) -> tuple[list[FoundFile], list[FoundFile]]:
+        """Those never read, and those whose size or time is another now."""
+        paths = pa.array([file.origin for file in found], pa.string())
+        places = pc.index_in(paths, value_set=self._seen.column("path").combine_chunks()).to_pylist()
+        known = self._seen.select(["size", "modified_us"]).take(pa.array(places, pa.int64())).to_pydict()
+        new, doubtful = [], []
+        for file, size, modified in zip(found, known["size"], known["modified_us"], strict=True):
+            if size is None:
+                new.append(file)
+            elif (size, modified) != (file.size, file.modified_us):
+                doubtful.append(file)
+        return new, doubtful
+
+    def same(self, file: FoundFile, digest: str | None = None) -> bool:
+        """Whether the file holds what it held when it was last looked into."""
+        lines = self._of(file)
+        return bool(lines.num_rows) and lines.column("sha256")[0].as_py() == (digest or content_hash(file))
+
+    def when(self, file: FoundFile) -> str:
+        """` (2026-11-20 09:14 UTC)`, or nothing where it is not known."""
+        times = self._of(file).column("read_us").drop_null()
+        if not len(times):
+            return ""
+        return datetime.fromtimestamp(pc.min(times).as_py() / 1e6, UTC).strftime(" (%Y-%m-%d %H:%M UTC)")
+
+    def _of(self, file: FoundFile) -> pa.Table:
+        return self._seen.filter(pc.equal(self._seen.column("path"), file.origin))
+
+
+class Gathered:
+    """Pieces on their way into batches: rows wait until they are enough, and for the cursor that may follow."""
+
+    def __init__(self, pinned: Pinned, noted: Sequence[ReadFile], notices: Sequence[Notice]) -> None:
+        self._pinned = pinned
+        self._tables: list[pa.Table] = []
+        self._bytes = 0
+        self._ended = list(noted)
+        self._notices = list(notices)
+
+    def add(self, piece: Piece) -> Iterator[Batch]:
+        """Take a piece in; batches that are full come out, and one with a cursor before rows with other columns."""
+        waiting = sum(table.nbytes for table in self._tables)
+        if self._tables and piece.rows.schema != self._tables[0].schema:
+            if any(table.num_rows for table in self._tables):
+                yield self.end()
+            else:
+                self._tables = []
+        elif waiting >= _BATCH:
+            yield self._batch(None)
+        self._tables.append(piece.rows)
+        self._bytes += piece.bytes
+        self._ended.extend(piece.ended)
+        self._notices.extend(piece.notices)
+        self._pinned = piece.pinned
+
+    def end(self) -> Batch:
+        """What waits, with the cursor after it: every file that ended is whole in this batch or one before."""
+        cursor = Cursor(self._pinned.value(), _seen_table(self._ended))
+        self._ended = []
+        return self._batch(cursor)
+
+    def _batch(self, cursor: Cursor | None) -> Batch:
+        rows = pa.concat_tables(self._tables) if self._tables else self._pinned.schema.empty_table()
+        batch = Batch(rows, cursor, self._bytes, tuple(self._notices))
+        self._tables, self._bytes, self._notices = [], 0, []
+        return batch
+
+
+def _seen_table(files: Sequence[ReadFile]) -> pa.Table:
+    now = int(datetime.now(UTC).timestamp() * 1e6)
+    return pa.table(
+        [
+            [file.origin for file in files],
+            [file.size for file in files],
+            [file.modified_us for file in files],
+            [file.sha256 for file in files],
+            [file.rows for file in files],
+            [now] * len(files),
+        ],
+        schema=SEEN,
+    )
+
+
+def _groups(files: Sequence[FoundFile], limit: int) -> Iterator[list[FoundFile]]:
+    """Files in order, each group just above so many bytes."""
+    group: list[FoundFile] = []
+    size = 0
+    for file in files:
+        group.append(file)
+        size += file.size
+        if size >= limit:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _names(path: Path, pattern: str, folder: Path) -> list[str]:
+    """Files that a stream's path means; in a folder all below it but hidden ones (`.x`, `_x`)."""
+    if path.is_file():
+        return [pattern]
+    if not path.is_dir():
+        return glob.glob(pattern, root_dir=folder, recursive=True)
+    inside = f"{folder}{os.sep}"
+    return [
+        f"{here.removeprefix(inside)}{os.sep}{name}"
+        for here, names in _walk(path)
+        for name in names
+        if not name.startswith((".", "_"))
+    ]
+
+
+def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
+    for here, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        yield here, names
+
+
+def _origin(name: str, folder: Path) -> str:
+    """A file's name relative to the project; absolute where the project says so and it lies elsewhere."""
+    plain = os.path.normpath(name).removeprefix(f"{folder}{os.sep}")
+    return plain.replace(os.sep, "/")
+
+
+def _kind(name: str) -> str | None:
+    """The format that a file's name tells."""
+    return _FORMATS.get(name.lower().removesuffix(".gz").rpartition(".")[2])
+
+
+def _changed_notice(feed: Feed, file: FoundFile, known: Known, *, stops: bool) -> Notice:
+    what = "the next run stops before it" if stops else "it is not read again"
+    message = f"{file.origin} changed after it was read{known.when(file)}; {what}"
+    return Notice("file_changed", message, {"stream": feed.name, "origin": file.origin})

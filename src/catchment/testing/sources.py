@@ -1,0 +1,175 @@
+"""What every source keeps to. Subclass `SourcePromises` and give it a source over something that can grow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from catchment.interfaces import Source
+from catchment.records import Batch, Budget, Cursor, Feed
+
+OURS = ("_origin", "_position", "_defect", "_raw")
+SMALLEST = Budget(bytes=1)
+
+
+class SourcePromises(ABC):
+    """Every source keeps these promises.
+
+    The suite makes a fresh instance (`source`) for each read, as a run does. `pytest` collects the subclass; fixtures
+    may set up what it needs (`@pytest.fixture(autouse=True)`).
+    """
+
+    @abstractmethod
+    def source(self) -> Source:
+        """A new instance over the same outside."""
+
+    @abstractmethod
+    def add_rows(self, count: int) -> None:
+        """Put so many more good rows where the source will find them, as one item (file, page); no two rows alike."""
+
+    @abstractmethod
+    def add_unreadable(self) -> None:
+        """Put one item there of which something cannot be read."""
+
+    def feed(self) -> Feed:
+        """The feed that `add_rows` fills; the first one unless told otherwise."""
+        return self.source().feeds()[0]
+
+    def batches(self, since: Cursor | None = None, budget: Budget = SMALLEST) -> Iterator[Batch]:
+        source = self.source()
+        yield from source.read(self.feed(), since, budget)
+
+    def test_feeds_have_distinct_names_and_tables(self) -> None:
+        feeds = self.source().feeds()
+        assert feeds
+        assert len({feed.name for feed in feeds}) == len(feeds)
+        assert len({feed.table for feed in feeds}) == len(feeds)
+        assert all(feed.table.layer == "bronze" for feed in feeds)
+
+    def test_a_source_with_nothing_in_it_gives_nothing(self) -> None:
+        assert not self.source().describe(self.feed(), None).is_new
+        assert rows_in(self.batches()) == []
+
+    def test_our_columns_come_first_with_their_types(self) -> None:
+        self.add_rows(3)
+        for batch in self.batches():
+            assert tuple(batch.rows.schema.names[:4]) == OURS
+            assert batch.rows.schema.types[:4] == [pa.string(), pa.int64(), pa.string(), pa.binary()]
+
+    def test_places_of_rows_are_distinct(self) -> None:
+        self.add_rows(5)
+        self.add_rows(5)
+        places = [(row["_origin"], row["_position"]) for row in rows_in(self.batches())]
+        assert len(set(places)) == len(places) == 10
+
+    def test_the_same_cursor_gives_the_same_rows_in_the_same_order(self) -> None:
+        self.add_rows(4)
+        self.add_rows(3)
+        assert rows_in(self.batches()) == rows_in(self.batches())
+
+    def test_the_last_batch_has_a_cursor(self) -> None:
+        self.add_rows(4)
+        self.add_rows(2)
+        for budget in (SMALLEST, Budget()):
+            assert list(self.batches(budget=budget))[-1].cursor is not None
+
+    def test_loads_of_any_size_add_up_to_one_read(self) -> None:
+        for count in (3, 1, 4):
+            self.add_rows(count)
+        whole = rows_in(self.batches(budget=Budget()))
+        assert len(whole) == 8
+        for size in (1, 100, 1 << 30):
+            assert rows_in(self.batches(budget=Budget(bytes=size))) == whole
+
+    def test_resuming_from_any_cursor_reads_nothing_twice_and_leaves_nothing_out(self) -> None:
+        for count in (2, 3, 1):
+            self.add_rows(count)
+        whole = rows_in(self.batches())
+        for stop in range(1, self._cursors() + 1):
+            before, cursor = self._until(stop)
+            assert before + rows_in(self.batches(cursor)) == whole
+
+    def test_one_load_after_the_other_from_fresh_instances_reads_everything_once(self) -> None:
+        for count in (2, 3, 1):
+            self.add_rows(count)
+        whole, got, cursor = rows_in(self.batches()), [], None
+        for _ in range(self._cursors()):
+            before, cursor = self._until(1, cursor)
+            got += before
+        assert got == whole
+        assert rows_in(self.batches(cursor)) == []
+
+    def test_after_the_last_cursor_only_what_was_added_is_new(self) -> None:
+        self.add_rows(3)
+        _, cursor = self._until(self._cursors())
+        assert not self.source().describe(self.feed(), cursor).is_new
+        assert rows_in(self.batches(cursor)) == []
+        self.add_rows(2)
+        assert self.source().describe(self.feed(), cursor).is_new
+        assert len(rows_in(self.batches(cursor))) == 2
+
+    def test_describing_changes_nothing_and_agrees_with_reading(self) -> None:
+        self.add_rows(3)
+        source, feed = self.source(), self.feed()
+        first = source.describe(feed, None)
+        assert first.is_new
+        assert source.describe(feed, None) == first
+        assert len(rows_in(source.read(feed, None, SMALLEST))) == 3
+        assert source.describe(feed, None) == first
+
+    def test_what_cannot_be_read_is_a_row_with_its_raw_form_and_a_reason(self) -> None:
+        self.add_rows(2)
+        self.add_unreadable()
+        rows = rows_in(self.batches())
+        defects = [row for row in rows if row["_defect"] is not None]
+        assert defects
+        assert all(row["_raw"] is not None for row in defects)
+        assert all(row["_raw"] is None for row in rows if row["_defect"] is None)
+        assert len(rows) - len(defects) >= 2
+
+    def test_hearing_twice_that_a_cursor_is_committed_is_harmless(self) -> None:
+        self.add_rows(2)
+        _, cursor = self._until(1)
+        assert cursor is not None
+        source = self.source()
+        source.acknowledge(self.feed(), cursor)
+        source.acknowledge(self.feed(), cursor)
+        self.add_rows(1)
+        assert len(rows_in(self.batches(cursor))) == 1
+
+    def _cursors(self) -> int:
+        return sum(batch.cursor is not None for batch in self.batches())
+
+    def _until(self, count: int, since: Cursor | None = None) -> tuple[list[dict[str, Any]], Cursor | None]:
+        """Rows up to the so manieth cursor, and that cursor as it would come back from the table."""
+        taken: list[Batch] = []
+        given: list[Cursor] = []
+        batches = self.batches(since)
+        for batch in batches:
+            taken.append(batch)
+            if batch.cursor is not None:
+                given.append(batch.cursor)
+            if len(given) == count:
+                break
+        return rows_in(taken), committed(since, given)
+
+
+def committed(since: Cursor | None, given: Sequence[Cursor]) -> Cursor | None:
+    """The cursor that a source receives after these were committed: the last value, and everything ever seen."""
+    if not given:
+        return since
+    cursors = list(given) if since is None else [since, *given]
+    seen = [cursor.seen for cursor in cursors if cursor.seen is not None]
+    return Cursor(given[-1].value, pa.concat_tables(seen) if seen else None)
+
+
+def rows_in(batches: Iterator[Batch] | Sequence[Batch]) -> list[dict[str, Any]]:
+    """Rows as dictionaries, columns that hold nothing left out: a column may come later in one read than in another."""
+    return [
+        {name: value for name, value in row.items() if value is not None or name in OURS}
+        for batch in batches
+        for row in batch.rows.to_pylist()
+    ]

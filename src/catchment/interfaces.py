@@ -28,6 +28,7 @@ from catchment.records import (
 )
 
 if TYPE_CHECKING:
+    import narwhals as nw
     import pyarrow as pa
     from sqlglot import exp
 
@@ -137,20 +138,41 @@ class Table(ABC):
 class Engine(ABC, Generic[Frame]):
     """Computes on frames of its own, lazily. One instance a step, one thread; memory under its declared limit.
 
-    Expressions are sqlglot trees in DuckDB's dialect, rendered for the engine; identifiers in them are quoted.
+    Queries are sqlglot trees in DuckDB's dialect, rendered for the engine; identifiers in them are quoted.
     """
 
+    memory_bytes: int
+
     @abstractmethod
-    def frame(self, rows: Scan | pa.Table) -> Frame:
-        """Rows of table files within the scan's span, columns that a file lacks as nulls; or an Arrow table."""
+    def frame(self, rows: Scan | pa.Table, *, file_column: str | None = None) -> Frame:
+        """Rows of table files within the scan's span, columns that a file lacks as nulls; or an Arrow table.
+
+        `file_column` adds one that names each row's file.
+        """
 
     @abstractmethod
     def query(self, sql: exp.Query, frames: Mapping[str, Frame]) -> Frame:
-        """A query over named frames."""
+        """A query over named frames; names are matched as they are written."""
 
     @abstractmethod
-    def refine(self, function: Callable[..., Any], frame: Frame, lookups: Mapping[str, Frame]) -> Frame:
-        """The user's function on a Narwhals view of the frames; our underscored columns survive its `select`."""
+    def kept(self, frame: Frame) -> Frame:
+        """The same rows, computed now and once, under the memory limit; for what is read several times."""
+
+    @abstractmethod
+    def lazy(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """The frame as user code sees it."""
+
+    @abstractmethod
+    def native(self, lazy: nw.LazyFrame[Any]) -> Frame:
+        """What user code gave back, as a frame again."""
+
+    @abstractmethod
+    def schema(self, frame: Frame) -> pa.Schema:
+        """Columns and types that the frame will have; computes nothing."""
+
+    @abstractmethod
+    def tree(self, frame: Frame) -> exp.Expr:
+        """How the frame will be computed, for the rules of a refine function; computes nothing."""
 
     @abstractmethod
     def fetch(self, sql: exp.Query, frames: Mapping[str, Frame]) -> pa.Table:
@@ -161,7 +183,9 @@ class Engine(ABC, Generic[Frame]):
         """Parquet files of about 128 MB with statistics, named `prefix-….parquet`; no file where there is no row."""
 
     @abstractmethod
-    def write_batches(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, prefix: str) -> Sequence[DataFile]:
+    def write_batches(
+        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, prefix: str
+    ) -> Sequence[DataFile]:
         """The same from Arrow, streamed."""
 
     @abstractmethod
@@ -194,8 +218,8 @@ class Warehouse(ABC):
         """Make a table of the lake readable in the build, pinned to one version."""
 
     @abstractmethod
-    def profile(self, build: Build) -> Mapping[str, Any]:
-        """dbt's output block for this build."""
+    def profile(self, build: Build, at: Path | None = None) -> Mapping[str, Any]:
+        """dbt's output block for this build, once all is loaded; `at` is another, lasting name of the build's folder."""
 
     @abstractmethod
     def publish(self, build: Build, made_of: Mapping[str, Any]) -> None:
@@ -206,8 +230,11 @@ class Warehouse(ABC):
         """Drop the build and nothing else."""
 
     @abstractmethod
-    def query(self, sql: str) -> pa.Table:
-        """Read the served gold; DuckDB's own words become a ConfigError."""
+    def query(self, sql: str, tables: Mapping[TableName, Scan] | None = None) -> pa.RecordBatchReader:
+        """Read the served gold and the lake's `tables`, of which only those are looked up that `sql` mentions.
+
+        Works where there is no gold yet. What cannot be read is a ConfigError with the warehouse's own words.
+        """
 
 
 class Listener(ABC):

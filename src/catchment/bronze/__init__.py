@@ -1,0 +1,1 @@
+"""What arrived, as it arrived."""

@@ -1,0 +1,225 @@
+"""Land: from a source into one bronze table, each load one commit that also says how far the source was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from catchment.errors import Conflict
+from catchment.events import Noticed, RowsLanded, SchemaChanged, StepProgress
+from catchment.interfaces import Engine, Lake, Source, Table, Tell
+from catchment.naming import BRONZE_COLUMNS
+from catchment.records import Batch, Budget, Change, Cursor, DataFile, Feed, Notice
+
+# First in every bronze table: Delta keeps statistics of a table's first 32 columns only.
+_OURS = pa.schema(
+    [
+        ("_shard", pa.int32()),
+        ("_load", pa.int64()),
+        ("_row", pa.int64()),
+        ("_origin", pa.string()),
+        ("_position", pa.int64()),
+        ("_loaded_at", pa.timestamp("us", tz="UTC")),
+        ("_defect", pa.string()),
+        ("_raw", pa.binary()),
+    ]
+)
+_FROM_SOURCE = ("_origin", "_position", "_defect", "_raw")
+_SHARD = 0  # one process feeds a bronze table of files
+
+
+@dataclass
+class Landing:
+    """One land step: `stopping` is asked between batches and raises Stopped."""
+
+    step: str
+    feed: Feed
+    source: Source
+    lake: Lake
+    engine: Engine[Any]
+    tell: Tell
+    stopping: Callable[[], None]
+    budget: Budget = field(default_factory=Budget)
+    total_bytes: int | None = None
+
+    def run(self) -> bool:
+        """Land everything that is new; whether there was anything. Raises Conflict after another process."""
+        table = self.lake.open(self.feed.table)
+        generation = table.progress().generation if table is not None else 0
+        batches = self.source.read(self.feed, _since(table), self.budget)
+        landed = False
+        for load in _loads(self._watched(batches)):
+            generation = self._land(load, generation)
+            landed = True
+        return landed
+
+    def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        done = 0
+        for batch in batches:
+            self.stopping()
+            for notice in batch.notices:
+                self._notice(notice)
+            done += batch.bytes
+            if batch.bytes:
+                self.tell(StepProgress(step=self.step, done=done, total=self.total_bytes))
+            yield batch
+
+    def _notice(self, notice: Notice) -> None:
+        if notice.kind == "columns_added":
+            added = tuple(notice.detail.get("columns", ()))
+            self.tell(SchemaChanged(step=self.step, table=str(self.feed.table), message=notice.message, added=added))
+        else:
+            self.tell(Noticed(step=self.step, kind=notice.kind, message=notice.message))
+
+    def _land(self, load: _Load, generation: int) -> int:
+        """Commit one load over `generation`; the table's generation after it."""
+        first = load.peek()
+        table = self._ready(first.rows.schema, generation)
+        claim = table.claim(_SHARD)
+        schema = _written_schema(first.rows.schema)
+        stamped = _Stamp(claim.number, schema)
+        files = self.engine.write_batches(load.batches(stamped), schema, table.folder(), f"{claim.number:06d}")
+        cursor = load.cursor()
+        before = table.progress()
+        progress = replace(before, cursors={**before.cursors, "land": dict(cursor.value)})
+        commit = table.commit(claim, Change(add=files), progress, seen=cursor.seen)
+        items = 0 if cursor.seen is None else cursor.seen.num_rows
+        if stamped.rows or items:
+            self.tell(
+                RowsLanded(
+                    step=self.step,
+                    table=str(self.feed.table),
+                    load=claim.number,
+                    rows=stamped.rows,
+                    defects=stamped.defects,
+                    items=items,
+                    bytes=load.bytes,
+                )
+            )
+        assert commit.pin.generation >= claim.number
+        return claim.number
+
+    def _ready(self, arriving: pa.Schema, generation: int) -> Table:
+        """The table at `generation`, with every arriving column; a new column is a commit of its own before its rows."""
+        table = self.lake.open(self.feed.table)
+        if table is None:
+            table = self.lake.create(self.feed.table, _written_schema(arriving))
+        table = _unmoved(table, generation)
+        present = {name.lower() for name in table.schema().names}
+        absent = [field for field in _written_schema(arriving) if field.name.lower() not in present]
+        if not absent:
+            return table
+        return table.add_columns(table.claim(_SHARD), pa.schema(absent), table.progress())
+
+
+def arriving(
+    source: Source, feed: Feed, table: Table | None, engine: Engine[Any], folder: str
+) -> tuple[Sequence[DataFile], pa.Schema] | None:
+    """What would land now, written to `folder` and committed nowhere; None where nothing is new."""
+    batches = source.read(feed, _since(table), Budget(bytes=1 << 62))
+    files: list[DataFile] = []
+    schema = None
+    for load in _loads(iter(batches)):
+        schema = _written_schema(load.peek().rows.schema)
+        files += engine.write_batches(load.batches(_Stamp(0, schema)), schema, folder, "preview")
+    return None if schema is None else (files, schema)
+
+
+def _since(table: Table | None) -> Cursor | None:
+    if table is None:
+        return None
+    value = table.progress(_SHARD).cursors.get("land")
+    return None if value is None else Cursor(value=value, seen=table.seen(_SHARD))
+
+
+def _unmoved(table: Table, generation: int) -> Table:
+    """What was read belongs after `generation`; if somebody has committed since, it may have landed already."""
+    if table.progress(_SHARD).generation != generation:
+        message = f"{table.name}: another process landed first"
+        raise Conflict(message)
+    return table
+
+
+def _written_schema(arriving: pa.Schema) -> pa.Schema:
+    return pa.schema([*_OURS, *(field for field in arriving if field.name not in BRONZE_COLUMNS)])
+
+
+class _Stamp:
+    """Puts our columns before a source's: the load's number, ordinals in it, one instant for all."""
+
+    def __init__(self, load: int, schema: pa.Schema) -> None:
+        self._load = load
+        self._schema = schema
+        self._at = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
+        self.rows = 0
+        self.defects = 0
+
+    def __call__(self, rows: pa.Table) -> list[pa.RecordBatch]:
+        count = rows.num_rows
+        columns = {
+            "_shard": pa.repeat(pa.scalar(_SHARD, pa.int32()), count),
+            "_load": pa.repeat(pa.scalar(self._load, pa.int64()), count),
+            "_row": pa.array(np.arange(self.rows, self.rows + count, dtype="int64")),
+            "_loaded_at": pa.repeat(self._at, count),
+        }
+        self.rows += count
+        self.defects += count - rows.column("_defect").null_count
+        arrays = [_typed(columns.get(f.name), rows, f) for f in self._schema]
+        batches: list[pa.RecordBatch] = pa.Table.from_arrays(arrays, schema=self._schema).to_batches()
+        return batches
+
+
+def _typed(ours: pa.Array | None, rows: pa.Table, field: pa.Field) -> Any:
+    if ours is not None:
+        return ours.cast(field.type)
+    column = rows.column(field.name)
+    return column if column.type == field.type else column.cast(field.type)
+
+
+class _Load:
+    """The batches up to a cursor, read once. Batches without rows may come first; they may lack columns."""
+
+    def __init__(self, first: Batch, rest: Iterator[Batch]) -> None:
+        self._rest = rest
+        self.bytes = first.bytes
+        while not first.rows.num_rows and first.cursor is None:
+            following = next(rest, None)
+            if following is None:
+                break
+            first = following
+            self.bytes += first.bytes
+        self._first = first
+        self._cursor = first.cursor
+
+    def peek(self) -> Batch:
+        return self._first
+
+    def batches(self, stamp: _Stamp) -> Iterator[pa.RecordBatch]:
+        yield from stamp(self._first.rows)
+        while self._cursor is None:
+            batch = next(self._rest, None)
+            if batch is None:
+                return
+            if batch.rows.schema.names != self._first.rows.schema.names:
+                message = "a source changed its columns within one load: a batch with other columns follows a cursor"
+                raise AssertionError(message)
+            self.bytes += batch.bytes
+            self._cursor = batch.cursor
+            yield from stamp(batch.rows)
+
+    def cursor(self) -> Cursor:
+        if self._cursor is None:
+            message = "a source ended without a cursor after its last row"
+            raise AssertionError(message)
+        return self._cursor
+
+
+def _loads(batches: Iterator[Batch]) -> Iterator[_Load]:
+    """One load a cursor; each must be read to its end before the next is asked for."""
+    for first in batches:
+        yield _Load(first, batches)

@@ -1,0 +1,1 @@
+"""Who computes silver and writes files."""

@@ -1,0 +1,225 @@
+"""DuckDB in process: the laptop's engine. Spills to disk under its memory limit."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from catchment.errors import FatalError, RetryableError
+from catchment.interfaces import Engine
+from catchment.naming import literal, quoted
+from catchment.records import DataFile, Scan
+
+if TYPE_CHECKING:
+    import narwhals as nw
+    from sqlglot import exp
+
+T = TypeVar("T")
+
+_FILE_BYTES = 128 << 20
+
+# Longer strings cost more in the table's log than they save in reading.
+_LONGEST_STATISTIC = 64
+
+# Which of DuckDB's text statistics can be kept as they are, and how Delta wants them.
+_STATISTICS: Mapping[str, Callable[[str], Any]] = {
+    "TINYINT": int,
+    "SMALLINT": int,
+    "INTEGER": int,
+    "BIGINT": int,
+    "DATE": lambda text: date.fromisoformat(text).isoformat(),
+    "VARCHAR": str,
+}
+
+
+class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
+    """One connection, in memory; `spill` is a folder for what does not fit under `memory_bytes`."""
+
+    def __init__(self, *, memory_bytes: int, threads: int | None = None, spill: Path | None = None) -> None:
+        self.memory_bytes = memory_bytes
+        if spill is not None:
+            spill.mkdir(parents=True, exist_ok=True)
+        self._spill = tempfile.mkdtemp(prefix="catchment-spill-", dir=spill)
+        settings: dict[str, Any] = {"memory_limit": f"{memory_bytes}B", "temp_directory": self._spill}
+        if threads is not None:
+            settings["threads"] = threads
+        self._connection = duckdb.connect(config=settings)
+        # Order is carried by `_row`; giving up the order of files halves memory and lets COPY use every core.
+        self._connection.execute("SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
+        self._views = 0
+
+    def frame(self, rows: Scan | pa.Table, *, file_column: str | None = None) -> duckdb.DuckDBPyRelation:
+        if isinstance(rows, pa.Table):
+            # Registered, so that the frame's SQL names a table and no address in memory.
+            self._views += 1
+            self._connection.register(f"arrow_{self._views}", rows)
+            return self._connection.sql(f"SELECT * FROM arrow_{self._views}")
+        # The typed empty side gives every column its type, also those that older files lack, and stands for no file.
+        typed = ", ".join(f"NULL::{duckdb_type(field.type)} AS {quoted(field.name)}" for field in rows.schema)
+        if file_column is not None:
+            typed += f", NULL::VARCHAR AS {quoted(file_column)}"
+        sql = f"SELECT {typed} WHERE false"
+        if rows.files:
+            listed = ", ".join(literal(path) for path in rows.files)
+            named = "" if file_column is None else f", filename = {literal(file_column)}"
+            sql += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true{named})"
+        if rows.loads is not None:
+            after, to = rows.loads
+            sql = f"SELECT * FROM ({sql}) WHERE _load > {after:d} AND _load <= {to:d}"
+        return self._run(lambda: self._connection.sql(sql))
+
+    def query(self, sql: exp.Query, frames: Mapping[str, duckdb.DuckDBPyRelation]) -> duckdb.DuckDBPyRelation:
+        from sqlglot import exp
+
+        names = {name: self._view(frame) for name, frame in frames.items()}
+        renamed = sql.copy()
+        for table in list(renamed.find_all(exp.Table)):
+            if table.name in names:
+                alias = table.alias or table.name
+                table.replace(exp.alias_(exp.to_table(names[table.name]), alias, table=True))
+        text = renamed.sql(dialect="duckdb")
+        return self._run(lambda: self._connection.sql(text))
+
+    def kept(self, frame: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+        view = self._view(frame)
+        table = f"kept_{self._views}"
+        self._run(lambda: self._connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM {view}"))
+        return self._connection.sql(f"SELECT * FROM {table}")
+
+    def _view(self, frame: duckdb.DuckDBPyRelation) -> str:
+        self._views += 1
+        name = f"frame_{self._views}"
+        frame.create_view(name)
+        return name
+
+    def lazy(self, frame: duckdb.DuckDBPyRelation) -> nw.LazyFrame[Any]:
+        import narwhals as nw
+
+        return nw.from_native(frame)
+
+    def native(self, lazy: nw.LazyFrame[Any]) -> duckdb.DuckDBPyRelation:
+        relation = lazy.to_native()
+        assert isinstance(relation, duckdb.DuckDBPyRelation)
+        return relation
+
+    def schema(self, frame: duckdb.DuckDBPyRelation) -> pa.Schema:
+        return self._run(lambda: frame.limit(0).to_arrow_table()).schema
+
+    def tree(self, frame: duckdb.DuckDBPyRelation) -> exp.Expr:
+        import sqlglot
+
+        return sqlglot.parse_one(frame.sql_query(), read="duckdb")
+
+    def fetch(self, sql: exp.Query, frames: Mapping[str, duckdb.DuckDBPyRelation]) -> pa.Table:
+        result = self.query(sql, frames)
+        return self._run(result.to_arrow_table)
+
+    def write(self, frame: duckdb.DuckDBPyRelation, folder: str, prefix: str) -> Sequence[DataFile]:
+        types = {name: str(kind) for name, kind in zip(frame.columns, frame.types, strict=True)}
+        copy = (
+            f"COPY (SELECT * FROM {self._view(frame)}) TO {literal(folder)} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS,"
+            f" APPEND, FILE_SIZE_BYTES {_FILE_BYTES}, FILENAME_PATTERN {literal(prefix + '-{uuid}')})"
+        )
+        written = self._run(lambda: self._connection.execute(copy).fetchall())
+        files = []
+        for path, rows, size, _, statistics, _ in written:
+            if rows == 0:
+                Path(path).unlink()
+                continue
+            kept = _kept_statistics(statistics, types)
+            files.append(DataFile(path=str(Path(path).absolute()), rows=rows, bytes=size, statistics=kept))
+        return files
+
+    def write_batches(
+        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, prefix: str
+    ) -> Sequence[DataFile]:
+        cause: list[BaseException] = []
+
+        def watched() -> Iterator[pa.RecordBatch]:
+            # DuckDB tells an error in here as one of its own; ours says more.
+            try:
+                yield from batches
+            except BaseException as error:
+                cause.append(error)
+                raise
+
+        reader = pa.RecordBatchReader.from_batches(schema, watched())
+        try:
+            return self.write(self._connection.from_arrow(reader), folder, prefix)
+        except Exception:
+            if cause:
+                raise cause[0] from None
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
+
+    def interrupt(self) -> None:
+        """Break off what is computed now; called from another thread."""
+        self._connection.interrupt()
+
+    def _run(self, compute: Callable[[], T]) -> T:
+        try:
+            return compute()
+        except duckdb.OutOfMemoryException as error:
+            message = f"DuckDB needs more than {self.memory_bytes / 1e9:.1f} GB: {first_line(error)}"
+            raise FatalError(message, hint="give the target more: targets.<name>.memory in catchment.yaml") from error
+        except duckdb.IOException as error:
+            # A file that vanished under a rewrite or a full disk: both may be different on the next try.
+            raise RetryableError(f"DuckDB could not read or write: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _kept_statistics(
+    found: Mapping[str, Mapping[str, str]], types: Mapping[str, str]
+) -> dict[str, tuple[Any, Any, int]]:
+    """DuckDB's statistics that are exact in Delta's spelling; the rest is left out, never guessed."""
+    kept = {}
+    for place, figures in found.items():
+        name = place[1:-1].replace('""', '"')
+        read = _STATISTICS.get(types.get(name, ""))
+        if read is None or "min" not in figures or max(len(figures["min"]), len(figures["max"])) > _LONGEST_STATISTIC:
+            continue
+        kept[name] = (read(figures["min"]), read(figures["max"]), int(figures.get("null_count", 0)))
+    return kept
+
+
+def duckdb_type(kind: pa.DataType) -> str:
+    """DuckDB's name for an Arrow type."""
+    simple = {
+        pa.bool_(): "BOOLEAN",
+        pa.int8(): "TINYINT",
+        pa.int16(): "SMALLINT",
+        pa.int32(): "INTEGER",
+        pa.int64(): "BIGINT",
+        pa.float32(): "FLOAT",
+        pa.float64(): "DOUBLE",
+        pa.date32(): "DATE",
+    }
+    if kind in simple:
+        return simple[kind]
+    if pa.types.is_decimal(kind):
+        return f"DECIMAL({kind.precision}, {kind.scale})"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP" if kind.tz is None else "TIMESTAMP WITH TIME ZONE"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind):
+        return f"{duckdb_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        fields = ", ".join(f"{quoted(field.name)} {duckdb_type(field.type)}" for field in kind)
+        return f"STRUCT({fields})"
+    if pa.types.is_map(kind):
+        return f"MAP({duckdb_type(kind.key_type)}, {duckdb_type(kind.item_type)})"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return "BLOB"
+    return "VARCHAR"

@@ -1,0 +1,1 @@
+"""How tables rest: formats, and the progress that rides in their commits."""

@@ -1,0 +1,119 @@
+"""Progress objects: what a generation number in a table's commit points to (docs/decisions/0003).
+
+    <lake>/_progress/<layer>.<table>/<shard>/<generation>.json        the state, written once, before the commit
+    <lake>/_progress/<layer>.<table>/<shard>/<generation>-….parquet   things seen (files), in segments
+    <lake>/_progress/_definitions/<fingerprint>.json                  what tables' rows were made with
+
+An object that no commit names is garbage. Nothing here is ever changed once a commit names it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catchment.records import Claim, Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catchment.naming import TableName
+
+# So many segments are read at every start; the next commit folds them into one.
+_FOLD_SEGMENTS_AT = 64
+
+
+class ProgressFolder:
+    """The progress objects of one shard of one table, on a local file system."""
+
+    def __init__(self, lake: Path, table: TableName, shard: int) -> None:
+        self._table = table
+        self._shard = shard
+        self._folder = lake / "_progress" / str(table) / str(shard)
+
+    def _object(self, generation: int) -> Path:
+        return self._folder / f"{generation:019d}.json"
+
+    def read(self, generation: int) -> Progress:
+        """The state that `generation` points to; generation 0 is an empty table."""
+        if generation == 0:
+            return Progress()
+        values = json.loads(self._object(generation).read_text(encoding="utf-8"))
+        for ranges in ("judged", "cut_off"):
+            values[ranges] = tuple((first, last) for first, last in values[ranges])
+        values["segments"] = tuple(values["segments"])
+        return Progress(**values)
+
+    def claim(self, base: int) -> Claim:
+        """Take the next number that nobody has taken: exclusive creation decides between processes."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        number = max(base, self._newest()) + 1
+        while True:
+            try:
+                os.close(os.open(self._object(number), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            except FileExistsError:
+                number += 1
+            else:
+                return Claim(table=self._table, shard=self._shard, number=number, base=base)
+
+    def _newest(self) -> int:
+        return max((int(entry.stem) for entry in self._folder.glob("*.json")), default=0)
+
+    def fill(self, claim: Claim, progress: Progress) -> None:
+        """Write the state of a claimed generation, whole or not at all."""
+        target = self._object(claim.number)
+        draft = target.with_suffix(".draft")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(asdict(progress), file, ensure_ascii=False, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+
+    def seen(self, segments: Sequence[str]) -> pa.Table | None:
+        """Everything that the named segments hold."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not segments:
+            return None
+        return pa.concat_tables([pq.read_table(self._folder / name) for name in segments], promote_options="default")
+
+    def add_segment(self, claim: Claim, segments: Sequence[str], added: pa.Table) -> tuple[str, ...]:
+        """Keep `added`; the names of all segments after it."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kept, rows = tuple(segments), added
+        if len(kept) >= _FOLD_SEGMENTS_AT:
+            earlier = self.seen(kept)
+            kept, rows = (), pa.concat_tables([earlier, added], promote_options="default")
+        name = f"{claim.number:019d}-seen.parquet"
+        pq.write_table(rows, self._folder / name, compression="zstd")
+        return (*kept, name)
+
+
+class Definitions:
+    """What tables' rows were made with, by fingerprint; so that a difference can be told in words."""
+
+    def __init__(self, lake: Path) -> None:
+        self._folder = lake / "_progress" / "_definitions"
+
+    def keep(self, fingerprint: str, definition: Mapping[str, Any]) -> None:
+        target = self._folder / f"{fingerprint}.json"
+        if target.exists():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = target.with_suffix(f".{os.getpid()}.draft")
+        draft.write_text(json.dumps(definition, ensure_ascii=False, sort_keys=True, indent=1), encoding="utf-8")
+        draft.replace(target)
+
+    def read(self, fingerprint: str) -> Mapping[str, Any] | None:
+        target = self._folder / f"{fingerprint}.json"
+        if not target.exists():
+            return None
+        definition: Mapping[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+        return definition

@@ -1,0 +1,1 @@
+"""Typed, checked, de-duplicated tables that satisfy their contract."""

@@ -1,0 +1,199 @@
+"""The queries that part good rows from bad ones, with every reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from catchment.contract import Contract
+from catchment.naming import BRONZE_COLUMNS, IDENTITY, literal, quoted
+from catchment.silver.conform import DOCUMENT, Conformed, sql_type
+from catchment.silver.rules import Fault
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+# As much of a value as a reader needs to recognise it.
+_SHOWN = 200
+
+REASON = pa.struct([("column", pa.string()), ("rule", pa.string()), ("message", pa.string()), ("value", pa.string())])
+
+QUARANTINE = pa.schema(
+    [
+        ("_stream", pa.string()),
+        ("_shard", pa.int32()),
+        ("_load", pa.int64()),
+        ("_row", pa.int64()),
+        ("_origin", pa.string()),
+        ("_position", pa.int64()),
+        ("_loaded_at", pa.timestamp("us", tz="UTC")),
+        ("_judged", pa.int64()),
+        ("status", pa.string()),
+        ("reasons", pa.list_(REASON)),
+        ("raw", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Queries over a span of one bronze table; with a refine function its result is judged, without one the span itself.
+
+    Frames: `bronze`; `typed`, the span as the contract's types; `refined`, what a function made of it; `judged`, either
+    with its faults. Everything that a rejected row needs rides beside it in one struct, which is NULL in a good row, so
+    that bronze is read and conformed once.
+    """
+
+    stream: str
+    contract: Contract
+    conformed: Sequence[Conformed]
+    faults: Sequence[Fault]
+    schema: pa.Schema
+    has_function: bool
+
+    def typed(self) -> exp.Query:
+        """Bronze as the contract's types; `_reject` for rows that could not be read, or that break a rule."""
+        values = [f"{item.value} AS {quoted(item.column.name)}" for item in self.conformed]
+        texts = [f"{item.text} AS {_text(item)}" for item in self._fallible()]
+        identity = [f"{literal(self.stream)} AS _stream", "_shard", "_load", "_row"]
+        inner = ", ".join([*identity, f"{self._arrived()} AS _bronze", *values, *texts])
+        rules = [] if self.has_function else list(self.faults)
+        wrong = " OR ".join(["_bronze.defect IS NOT NULL", *map(_unread, self._fallible()), *map(_broken, rules)])
+        flags = [_reason(None, "readable", "_bronze.defect IS NOT NULL", "_bronze.defect", "NULL")]
+        flags += [
+            _reason(item.column.name, "type", _unread(item), literal(item.wrong or ""), _text(item))
+            for item in self._fallible()
+        ]
+        reasons = _listed([*flags, *(self._rule_reason(fault) for fault in rules)])
+        columns = ", ".join([*IDENTITY, *(quoted(item.column.name) for item in self.conformed)])
+        reject = f"{{'place': {self._place('_bronze')}, 'reasons': {reasons}}}"
+        return parsed(
+            f"SELECT {columns}, CASE WHEN {wrong} THEN {reject} END AS _reject FROM (SELECT {inner} FROM bronze)"
+        )
+
+    def _arrived(self) -> str:
+        """The bronze row as one struct, so that its columns and the contract's may share names."""
+        ours = "'defect': _defect, 'origin': _origin, 'position': _position, 'loaded_at': _loaded_at, 'raw': _raw"
+        names = [name for name in self.schema.names if name not in BRONZE_COLUMNS]
+        fields = ", ".join(f"{literal(name)}: {quoted(name)}" for name in names)
+        return f"{{{ours}, 'columns': {{{fields}}}}}"
+
+    def _place(self, arrived: str) -> str:
+        """Where a row came from and what it was, as quarantine keeps it; `raw` is JSON of the bronze columns."""
+        names = [name for name in self.schema.names if name not in BRONZE_COLUMNS]
+        whole = (
+            f"{arrived}.columns.{quoted(DOCUMENT)}"
+            if names == [DOCUMENT]
+            else f"CAST(to_json({arrived}.columns) AS VARCHAR)"
+        )
+        broken = f"CAST(to_json({{'_raw': CAST({arrived}.raw AS VARCHAR)}}) AS VARCHAR)"
+        raw = f"CASE WHEN {arrived}.defect IS NULL THEN {whole} ELSE {broken} END"
+        return (
+            f"{{'origin': {arrived}.origin, 'position': {arrived}.position,"
+            f" 'loaded_at': {arrived}.loaded_at, 'raw': {raw}}}"
+        )
+
+    def _fallible(self) -> list[Conformed]:
+        return [item for item in self.conformed if item.wrong is not None]
+
+    def readable(self) -> exp.Query:
+        """What a refine function sees: typed columns and identity of rows that could be read."""
+        columns = ", ".join([*IDENTITY, *(quoted(item.column.name) for item in self.conformed)])
+        return parsed(f"SELECT {columns} FROM typed WHERE _reject IS NULL")
+
+    def judged(self) -> exp.Query:
+        """`refined` in the contract's types, with the reasons of rows that break a rule."""
+        columns = [f"CAST({quoted(c.name)} AS {sql_type(c)}) AS {quoted(c.name)}" for c in self.contract.columns]
+        wrong = " OR ".join(map(_broken, self.faults)) or "FALSE"
+        reasons = _listed([self._rule_reason(fault) for fault in self.faults])
+        return parsed(
+            f"SELECT *, CASE WHEN {wrong} THEN {reasons} END AS _reject"
+            f" FROM (SELECT {', '.join([*IDENTITY, *columns])} FROM refined)"
+        )
+
+    def good(self, number: int) -> exp.Query:
+        """Rows of `judged` that meet every rule, as silver has them."""
+        columns = [quoted(column.name) for column in self.contract.columns]
+        columns += [*IDENTITY, f"CAST({number} AS BIGINT) AS _judged"]
+        return parsed(f"SELECT {', '.join(columns)} FROM judged WHERE _reject IS NULL")
+
+    def unread(self, number: int) -> exp.Query:
+        """Rows of `typed` that are rejected, as quarantine has them."""
+        return parsed(
+            f"SELECT {', '.join(IDENTITY)}, {_unpacked('_reject.place')}, CAST({number} AS BIGINT) AS _judged,"
+            " 'rejected' AS status, _reject.reasons AS reasons, _reject.place.raw AS raw"
+            " FROM typed WHERE _reject IS NOT NULL"
+        )
+
+    def faulty(self, number: int) -> exp.Query:
+        """Rows of `judged` that a function made and the rules reject, as quarantine has them."""
+        arrived = f"SELECT {', '.join(IDENTITY[1:])}, {self._arrived()} AS arrived FROM bronze"
+        place = f"SELECT {', '.join(IDENTITY[1:])}, {self._place('arrived')} AS place FROM ({arrived})"
+        return parsed(
+            f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
+            " 'rejected' AS status, _reject AS reasons, place.raw AS raw"
+            f" FROM (SELECT * FROM judged WHERE _reject IS NOT NULL) JOIN ({place}) USING ({', '.join(IDENTITY[1:])})"
+        )
+
+    def _rule_reason(self, fault: Fault) -> str:
+        condition = _broken(fault)
+        texts = {item.column.name: item for item in self._fallible()}
+        if fault.rule == "required" and fault.column in texts and not self.has_function:
+            # What could not be read is no missing value as well.
+            condition = f"{condition} AND NOT ({_unread(texts[fault.column])})"
+        value = "NULL" if fault.column is None else quoted(fault.column)
+        return _reason(fault.column, fault.rule, condition, literal(fault.message), value)
+
+
+def _text(item: Conformed) -> str:
+    return quoted(f"_text_{item.column.name}")
+
+
+def _unread(item: Conformed) -> str:
+    return f"({_text(item)} IS NOT NULL AND {quoted(item.column.name)} IS NULL)"
+
+
+def _broken(fault: Fault) -> str:
+    return f"COALESCE({fault.wrong}, FALSE)"
+
+
+def _reason(column: str | None, rule: str, condition: str, message: str, value: str) -> str:
+    named = "CAST(NULL AS VARCHAR)" if column is None else literal(column)
+    shown = f"left(CAST({value} AS VARCHAR), {_SHOWN})"
+    fields = f"'column': {named}, 'rule': {literal(rule)}, 'message': {message}, 'value': {shown}"
+    return f"CASE WHEN {condition} THEN {{{fields}}} END"
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    if not reasons:
+        return 'CAST([] AS STRUCT("column" VARCHAR, rule VARCHAR, message VARCHAR, "value" VARCHAR)[])'
+    return f"list_filter([{', '.join(reasons)}], lambda reason: reason IS NOT NULL)"
+
+
+def _unpacked(place: str) -> str:
+    return ", ".join(f"{place}.{name} AS _{name}" for name in ("origin", "position", "loaded_at"))
+
+
+# One reason as people read it in a list; the value is left out so that equal reasons can be counted.
+REASON_WORDS = "COALESCE(reason.\"column\" || ': ', '') || reason.message"
+
+
+def count_reasons(limit: int) -> exp.Query:
+    """The most frequent reasons in `rejects`."""
+    return parsed(
+        f"SELECT {REASON_WORDS} AS words, count(*) AS n FROM (SELECT unnest(reasons) AS reason FROM rejects)"
+        f" GROUP BY words ORDER BY n DESC, words LIMIT {limit}"
+    )
+
+
+def parsed(sql: str) -> exp.Query:
+    """SQL in DuckDB's dialect as a tree that any engine can render."""
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    assert isinstance(tree, exp.Query)
+    return tree

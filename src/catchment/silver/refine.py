@@ -1,0 +1,294 @@
+"""The user's refine function: loaded, shown only what it may use, and traced before any row is touched.
+
+A refine function is row-wise on its first frame: what it makes of a row depends on that row and on look-ups, never on
+its neighbours. That is what lets one definition serve a whole table, an increment and a stream. The frames given to it
+refuse everything else at the line where it is asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+import narwhals as nw
+
+from catchment.errors import ConfigError
+from catchment.interfaces import Engine
+
+_PLACE = "Aggregate in gold, or aggregate a look-up first."
+
+
+class Refused(ConfigError):
+    """A refine function asked for something that is not row-wise."""
+
+
+@dataclass(frozen=True)
+class RefineFunction:
+    """`refine(first_frame, look-ups by name)` of one file; `file` is relative to the project."""
+
+    file: str
+    path: Path
+
+    def call(self, engine: Engine[Any], rows: Any, lookups: Mapping[str, Lookup], *, explodes: bool) -> Any:
+        """The function's frame. Raises Refused, or ConfigError with the line of whatever it raised itself."""
+        function = self._function()
+        first = _as(_rows_class(engine, explodes=explodes), engine.lazy(rows))
+        given = {
+            name: _as(_lookup_class(engine, name, lookup.key), engine.lazy(lookup.frame))
+            for name, lookup in lookups.items()
+        }
+        try:
+            refined = function(first, **given)
+        except Refused as error:
+            raise Refused(f"{self._place(error)}  {error.message}", hint=error.hint) from None
+        except ConfigError:
+            raise
+        except Exception as error:
+            message = f"{self._place(error)}  refine failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise ConfigError(message) from error
+        if not isinstance(refined, _Rows):
+            message = (
+                f"{self.file}  refine returns {_called(refined)}; it must return its first frame, changed row by row"
+            )
+            raise Refused(message)
+        native = engine.native(refined)
+        self._refuse_beyond(engine.tree(native))
+        return native
+
+    def _refuse_beyond(self, tree: Any) -> None:
+        """What no single operation shows: a look at other rows inside a filter, frames put one under the other."""
+        from sqlglot import exp
+
+        for node in tree.walk(prune=lambda n: isinstance(n, exp.Join)):
+            if isinstance(node, exp.Window):
+                message = f"{self.file}  refine {_BEYOND['Window']}: a refine function works row by row. {_PLACE}"
+                raise Refused(message)
+            if isinstance(node, exp.SetOperation):
+                message = f"{self.file}  refine puts frames one under the other (concat): a row may come out once only"
+                raise Refused(message)
+
+    def _place(self, error: BaseException) -> str:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
+        return f"{self.file}:{lines[-1]}" if lines else self.file
+
+    def _function(self) -> Callable[..., Any]:
+        spec = importlib.util.spec_from_file_location(f"catchment_refine_{self.path.stem}", self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            message = f"{self._place(error)}  cannot be loaded: {type(error).__name__}: {error}"
+            raise ConfigError(message) from error
+        function = getattr(module, "refine", None)
+        if not callable(function):
+            message = f"{self.file}  has no function `refine`"
+            raise ConfigError(message, hint="write: def refine(rows): return rows.with_columns(...)")
+        return function  # type: ignore[no-any-return]
+
+    def syntax(self) -> str:
+        """The file's syntax tree without docstrings and comments: what decides rows, not how it is written down."""
+        try:
+            tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            line = getattr(error, "lineno", None)
+            message = f"{self.file}{'' if line is None else f':{line}'}  is not Python: {error}"
+            raise ConfigError(message) from error
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                value = body[0].value
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    body[0].value = ast.Constant(value=None)
+        return ast.dump(tree)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A silver table beside the first frame: its contract's columns only, one row a key."""
+
+    frame: Any
+    key: tuple[str, ...]
+
+
+def _as(kind: type[Any], lazy: nw.LazyFrame[Any]) -> Any:
+    return kind(lazy._compliant_frame, level="lazy")
+
+
+def _called(value: object) -> str:
+    if isinstance(value, _LookupFrame):
+        return f"look-up `{value.name}`"
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _rows_class(engine: Engine[Any], *, explodes: bool) -> type[_Rows]:
+    return type("Rows", (_Rows,), {"engine": engine, "explodes": explodes})
+
+
+def _lookup_class(engine: Engine[Any], name: str, key: Iterable[str]) -> type[_LookupFrame]:
+    return type("LookupFrame", (_LookupFrame,), {"engine": engine, "name": name, "key": frozenset(key)})
+
+
+class _Frame(nw.LazyFrame[Any]):
+    """What both kinds refuse: eager frames end the plan that batch and stream share."""
+
+    engine: ClassVar[Engine[Any]]
+
+    def collect(self, *_: Any, **__: Any) -> NoReturn:
+        raise Refused("refine collects a frame (collect): it must stay lazy. Return the frame itself.")
+
+    def sink_parquet(self, *_: Any, **__: Any) -> NoReturn:
+        raise Refused("refine writes a file (sink_parquet): it only describes rows.")
+
+
+class _LookupFrame(_Frame):
+    """A look-up; it may be aggregated, and knows which columns name one of its rows."""
+
+    name: ClassVar[str]
+    key: ClassVar[frozenset[str]]
+
+    def _keyed(self, key: Iterable[str]) -> Any:
+        return _lookup_class(self.engine, self.name, key)(self._compliant_frame, level="lazy")
+
+    def group_by(self, *keys: Any, drop_null_keys: bool = False) -> Any:
+        names = [key for given in keys for key in ([given] if isinstance(given, str) else given)]
+        grouped: Any = nw.LazyFrame.group_by
+        return grouped(self._keyed(names), *keys, drop_null_keys=drop_null_keys)
+
+    def unique(self, subset: Any = None, **options: Any) -> Any:
+        plain = nw.LazyFrame.unique(self, subset, **options)
+        return plain if subset is None else plain._keyed([subset] if isinstance(subset, str) else subset)
+
+    def rename(self, mapping: Mapping[str, str]) -> Any:
+        return nw.LazyFrame.rename(self, dict(mapping))._keyed({mapping.get(column, column) for column in self.key})
+
+    def join(self, other: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(other, _Rows):
+            raise Refused(
+                f"refine starts from look-up `{self.name}` and joins the first frame to it. Start from the first frame."
+            )
+        return nw.LazyFrame.join(self, _as(type(self), other), *args, **options)._keyed(())
+
+
+def _refused(method: str, words: str) -> Callable[..., NoReturn]:
+    def refuse(_: Any, *__: Any, **___: Any) -> NoReturn:
+        raise Refused(f"refine {words} ({method}): a refine function works row by row. {_PLACE}")
+
+    return refuse
+
+
+class _Rows(_Frame):
+    """The first frame. Our own columns, which begin with an underscore, go with it through every `select`."""
+
+    explodes: ClassVar[bool]
+
+    group_by = _refused("group_by", "groups rows")
+    unique = _refused("unique", "drops duplicates")
+    sort = _refused("sort", "sorts rows")
+    head = _refused("head", "takes the first rows")
+    tail = _refused("tail", "takes the last rows")
+    top_k = _refused("top_k", "takes the largest rows")
+    gather_every = _refused("gather_every", "takes every n-th row")
+    with_row_index = _refused("with_row_index", "numbers rows")
+    unpivot = _refused("unpivot", "turns columns into rows")
+    join_asof = _refused("join_asof", "joins to the nearest row")
+
+    def _ours(self) -> list[str]:
+        return [name for name in self.collect_schema().names() if name.startswith("_")]
+
+    def select(self, *exprs: Any, **named: Any) -> Any:
+        wanted = [expr for given in exprs for expr in ([given] if isinstance(given, str | nw.Expr) else given)]
+        selected = nw.LazyFrame.select(self, *wanted, **named)
+        lost = [name for name in self._ours() if name not in selected.collect_schema().names()]
+        return self._checked(nw.LazyFrame.select(self, *wanted, *map(nw.col, lost), **named) if lost else selected)
+
+    def with_columns(self, *exprs: Any, **named: Any) -> Any:
+        return self._checked(nw.LazyFrame.with_columns(self, *exprs, **named))
+
+    def filter(self, *predicates: Any, **constraints: Any) -> Any:
+        return self._checked(nw.LazyFrame.filter(self, *predicates, **constraints))
+
+    def drop(self, *columns: Any, strict: bool = True) -> Any:
+        names = [name for given in columns for name in ([given] if isinstance(given, str) else given)]
+        return nw.LazyFrame.drop(self, *[name for name in names if not name.startswith("_")], strict=strict)
+
+    def explode(self, columns: Any, *more: str, **options: Any) -> Any:
+        if not self.explodes:
+            raise Refused("refine makes several rows of one (explode): then the contract needs a key (primaryKey).")
+        return nw.LazyFrame.explode(self, columns, *more, **options)
+
+    def join(self, other: Any, on: Any = None, how: Any = "inner", **options: Any) -> Any:
+        if isinstance(other, _Rows):
+            raise Refused(f"refine joins its first frame to itself: a refine function works row by row. {_PLACE}")
+        if not isinstance(other, _LookupFrame):
+            raise Refused(f"refine joins to {_called(other)}: only the look-ups named under `with:` can be joined.")
+        if how not in ("left", "inner", "semi", "anti"):
+            raise Refused(f"refine makes a {how} join: left, inner, semi and anti are row-wise.")
+        right = options.get("right_on") or on or ()
+        covered = {right} if isinstance(right, str) else set(right)
+        if how in ("left", "inner") and not (other.key and other.key <= covered):
+            named = ", ".join(sorted(other.key)) or "unknown after what was done to it"
+            raise Refused(
+                f"refine joins look-up `{other.name}` on {', '.join(sorted(covered))}, but its key is {named}:"
+                " one row could become several. Join on the whole key, or group the look-up by the columns of the join."
+            )
+        return nw.LazyFrame.join(self, _as(type(self), other), on=on, how=how, **options)
+
+    def _checked(self, frame: Any) -> Any:
+        """Refuse expressions that look beyond their row; only the outermost select is this operation's."""
+        from sqlglot import exp
+
+        tree = self.engine.tree(self.engine.native(frame))
+        for node in tree.walk(prune=lambda n: isinstance(n, exp.From | exp.Join)):
+            found = _BEYOND.get(type(node).__name__)
+            if found is None and isinstance(node, exp.AggFunc):
+                found = f"aggregates rows ({node.sql_name().lower()})"
+            if found is None and isinstance(node, exp.Anonymous):
+                found = _BEYOND_BY_NAME.get(node.name.lower())
+            if found is not None:
+                raise Refused(f"refine {found}: a refine function works row by row. {_PLACE}")
+        return frame
+
+
+_BEYOND = {
+    "Window": "looks at other rows (over)",
+    "Distinct": "drops duplicates",
+    "Group": "groups rows",
+    "CurrentTimestamp": "asks for the time of day, which differs at every run",
+    "CurrentDate": "asks for today's date, which differs at every run",
+    "Rand": "uses chance (random), which differs at every run",
+    "Uuid": "makes random ids, which differ at every run",
+    "Subquery": "reads a table of its own",
+}
+_BEYOND_BY_NAME = {
+    "now": _BEYOND["CurrentTimestamp"],
+    "random": _BEYOND["Rand"],
+    "uuid": _BEYOND["Uuid"],
+    "gen_random_uuid": _BEYOND["Uuid"],
+}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a refine function gives on empty frames: its columns and how they come about."""
+
+    columns: Sequence[str]
+    sql: str
+
+
+def trace(
+    function: RefineFunction, engine: Engine[Any], rows: Any, lookups: Mapping[str, Lookup], *, explodes: bool
+) -> Trace:
+    """Run the function twice on empty frames; what differs between the two changes by itself. Raises Refused."""
+    first, second = (function.call(engine, rows, lookups, explodes=explodes) for _ in range(2))
+    sql = engine.tree(first).sql()
+    if sql != engine.tree(second).sql():
+        message = f"{function.file}  refine gives another result each time it is called: it uses the clock or chance"
+        raise Refused(message, hint="use a column of the row, such as its own time, instead of now()")
+    return Trace(columns=tuple(engine.schema(first).names), sql=sql)

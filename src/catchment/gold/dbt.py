@@ -1,0 +1,388 @@
+"""dbt as a process of its own: start it, follow what it tells, read what it left, and never leave it behind.
+
+The user's dbt project is read only. What dbt writes goes to a state folder, which stays, so that the second run parses
+only what changed; dbt drops that cache when the profile changes, so the profile names the build through one lasting
+link.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import queue
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from catchment.errors import CatchmentError, ConfigError, MissingExtra, Stopped
+from catchment.events import Noticed, StepProgress
+from catchment.gold import leash
+
+if TYPE_CHECKING:
+    from catchment.interfaces import Tell
+
+TARGET = "catchment"
+MATERIALIZED = ("table", "view", "ephemeral", "seed")
+
+_SOURCE = re.compile(r"""\bsource\s*\(\s*['"]silver['"]\s*,\s*['"](\w+)['"]\s*\)""")
+_JINJA_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+_PLACE = re.compile(r"\(([^()\s]+\.(?:sql|yml|yaml|py|md|csv))\)|^\s*Error reading \w+: (\S+\.ya?ml)", re.MULTILINE)
+_LINE = re.compile(r"\bline (\d+)")
+_NODES = re.compile(r"(\d+) (?:models?|seeds?)\b")
+_PATIENCE_S = 5.0
+_GLANCE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Dbt:
+    """A dbt project and how it is run.
+
+    `folder` is the user's and never written to; `state` lies outside it and keeps the parse cache, compiled SQL and
+    log; `command` starts dbt (`gold.command`), None means the one beside this Python or on PATH.
+    """
+
+    folder: Path
+    state: Path
+    command: str | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model, seed or test that is not green. `rows` failed where it is a test; `sql` is the query that found them."""
+
+    kind: Literal["test", "model"]
+    name: str
+    table: str
+    severity: Literal["warn", "stop"]
+    message: str
+    file: str
+    rows: int | None = None
+    sql: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What dbt did. `relations`: each model and seed that is a table or view, as `schema.name`."""
+
+    relations: Mapping[str, str]
+    models: int
+    tests: int
+    failures: Sequence[Failure] = ()
+    warnings: Sequence[Failure] = ()
+    not_yet: Sequence[str] = ()
+
+
+@dataclass
+class _Told:
+    """What dbt said so far."""
+
+    errors: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+    total: int | None = None
+    done: int = 0
+    started: bool = False
+
+
+def run(
+    dbt: Dbt,
+    profile: Callable[[Path], Mapping[str, Any]],
+    folder: Path,
+    *,
+    step: str,
+    tell: Tell,
+    stop: threading.Event | None = None,
+) -> Outcome:
+    """`dbt build` of the whole project; `profile` gets a lasting name of the build's `folder`.
+
+    dbt ends before this returns or raises, and with this process however that ends. Raises ConfigError where dbt
+    cannot read the project, MissingExtra where there is no dbt, Stopped when `stop` is set. Failed models and tests
+    are part of the outcome.
+    """
+    name = str(_project_file(dbt.folder).get("profile") or TARGET)
+    command = find(dbt.command)
+    with _state(dbt.state, folder / "dbt") as state:
+        link = state / "build"
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder, target_is_directory=True)
+        target = state / "target"
+        for left in ("run_results.json", "manifest.json"):
+            (target / left).unlink(missing_ok=True)
+        output = {name: {"target": TARGET, "outputs": {TARGET: dict(profile(link))}}}
+        (folder / "profiles.yml").write_text(json.dumps(output, indent=2))  # JSON is YAML
+        arguments = [*command, *_flags(state), "build", *_paths(dbt.folder, link, name, target)]
+        with (folder / "dbt.stderr").open("w+b") as stderr:
+            told, code = _follow(arguments, dbt.folder, stderr, step=step, tell=tell, stop=stop)
+            stderr.seek(0)
+            told.tail.extend(stderr.read().decode(errors="replace").splitlines())
+        if not (target / "run_results.json").exists():
+            raise _unread(dbt.folder, told, code)
+        return _outcome(target, dbt.folder)
+
+
+def find(command: str | None) -> list[str]:
+    """How dbt is started. Raises MissingExtra."""
+    if command is not None:
+        words = shlex.split(command)
+        if words and shutil.which(words[0]) is not None:
+            return words
+        message = f"cannot start dbt: gold.command is {command!r}, and there is no such program"
+        raise MissingExtra(message, hint="correct gold.command, or remove it and pip install 'catchment[dbt]'")
+    beside = Path(sys.executable).with_name("dbt")
+    found = str(beside) if beside.exists() else shutil.which("dbt")
+    if found is None:
+        message = "cannot build gold: dbt is not installed"
+        raise MissingExtra(
+            message, hint="pip install 'catchment[dbt]', or set `gold.command` to the dbt you keep elsewhere"
+        )
+    return [found]
+
+
+def sources_used(folder: Path) -> frozenset[str]:
+    """The silver tables that the project names by `source('silver', 'x')`, without starting dbt.
+
+    A name that Jinja puts together is not seen.
+    """
+    names: set[str] = set()
+    for path in _files(folder):
+        if path.suffix in {".sql", ".py", ".yml", ".yaml"}:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if "source" in text:
+                names.update(_SOURCE.findall(_JINJA_COMMENT.sub("", text)))
+    return frozenset(names)
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash over every file of the project, but for what dbt writes or installs itself and for hidden ones."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in _files(folder):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """In an order that does not depend on the disk."""
+    project = _project_file(folder)
+    written = {"target", "logs", "dbt_packages", "dbt_modules", "__pycache__"}
+    written |= {str(project[key]) for key in ("target-path", "log-path", "packages-install-path") if project.get(key)}
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in written)
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(place, name)
+
+
+def _project_file(folder: Path) -> Mapping[str, Any]:
+    import yaml
+
+    path = folder / "dbt_project.yml"
+    try:
+        content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError as error:
+        message = f"{folder.name}/ is not a dbt project: there is no {path}"
+        raise ConfigError(
+            message, hint="`gold.dbt` in catchment.yaml names the folder that holds dbt_project.yml"
+        ) from error
+    except yaml.YAMLError as error:
+        message = f"{folder.name}/dbt_project.yml: {error}"
+        raise ConfigError(message) from error
+    return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def _state(state: Path, own: Path) -> Iterator[Path]:
+    """The lasting state folder; while another run of dbt has it, one of our own, which parses from nothing."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            own.mkdir(parents=True)
+            yield own
+        else:
+            yield state.absolute()
+
+
+def _flags(state: Path) -> list[str]:
+    flags = "--no-use-colors --log-format json --log-level info --no-quiet --no-send-anonymous-usage-stats"
+    return [*flags.split(), "--partial-parse", "--write-json", "--log-path", str(state / "logs")]
+
+
+def _paths(folder: Path, profiles: Path, profile: str, target: Path) -> list[str]:
+    places = {"--project-dir": folder.absolute(), "--profiles-dir": profiles, "--target-path": target}
+    options = [*places.items(), ("--profile", profile), ("--target", TARGET)]
+    return [str(word) for option in options for word in option]
+
+
+def _follow(
+    arguments: Sequence[str],
+    folder: Path,
+    stderr: IO[bytes],
+    *,
+    step: str,
+    tell: Tell,
+    stop: threading.Event | None,
+) -> tuple[_Told, int]:
+    """Start, listen, and see it end."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", leash.__file__, *arguments],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,  # Ctrl-C comes to us alone; we say when dbt ends
+    )
+    told = _Told()
+    try:
+        for line in _lines(process, stop):
+            _hear(line, told, step=step, tell=tell)
+        return told, process.wait()
+    finally:
+        _end(process)
+
+
+def _lines(process: subprocess.Popen[bytes], stop: threading.Event | None) -> Iterator[str]:
+    """Lines as they come, while looking up for `stop` ten times a second."""
+    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    assert process.stdout is not None
+    output = process.stdout
+
+    def listen() -> None:
+        for line in output:
+            lines.put(line)
+        lines.put(None)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    while True:
+        if stop is not None and stop.is_set():
+            message = "stopped while dbt was building; the gold that is served is untouched"
+            raise Stopped(message)
+        try:
+            line = lines.get(timeout=_GLANCE_S)
+        except queue.Empty:
+            continue
+        if line is None:
+            listener.join()
+            return
+        yield line.decode(errors="replace").rstrip()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the group to end, then make it; only ever the group that we started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _hear(line: str, told: _Told, *, step: str, tell: Tell) -> None:
+    try:
+        said = json.loads(line)
+        info, data = said["info"], said["data"]
+    except (ValueError, KeyError, TypeError):
+        told.tail = [*told.tail[-19:], line]
+        return
+    name, level = info["name"], info["level"]
+    if name == "FoundStats":
+        told.total = sum(int(count) for count in _NODES.findall(info["msg"])) or None
+    elif name in {"LogModelResult", "LogSeedResult"}:
+        told.done += 1
+        tell(StepProgress(step=step, done=told.done, total=told.total, unit="models"))
+    elif level == "error":
+        told.errors.append(str(data.get("exc") or info["msg"]))
+    elif level == "warn" and not told.started:
+        tell(Noticed(step=step, kind="dbt", message=info["msg"]))
+    told.started = told.started or name == "LogStartLine"
+
+
+def _unread(folder: Path, told: _Told, code: int) -> CatchmentError:
+    """dbt ended before it ran anything: its own words, with the place in front where it names one."""
+    words = "\n".join(told.errors) or "\n".join(line for line in told.tail[-20:] if line)
+    if "Could not find adapter type" in words:
+        return MissingExtra(f"cannot build gold: {words.strip()}", hint="pip install 'catchment[dbt]' where dbt lives")
+    if not told.errors:
+        return CatchmentError(f"dbt ended with code {code} before it built anything:\n{words}".rstrip(":\n"))
+    found, line = _PLACE.search(words), _LINE.search(words)
+    place = folder.name + "/"
+    if found is not None:
+        file = found.group(1) or _whole(folder, found.group(2))
+        place = f"{folder.name}/{file}" + (f":{line.group(1)}" if line is not None else "")
+    return ConfigError(f"{place}  dbt cannot read the project: {words}", hint="gold that is served is untouched")
+
+
+def _whole(folder: Path, name: str) -> str:
+    """dbt names YAML files from their model path; from the project where exactly one fits."""
+    fitting = [p.relative_to(folder).as_posix() for p in _files(folder) if p.as_posix().endswith(f"/{name}")]
+    return fitting[0] if len(fitting) == 1 else name
+
+
+def _outcome(target: Path, folder: Path) -> Outcome:
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    results = json.loads((target / "run_results.json").read_bytes())["results"]
+    nodes: dict[str, Any] = manifest["nodes"]
+    made = {key: node for key, node in nodes.items() if node["resource_type"] in {"model", "seed", "snapshot"}}
+    how = {key: node["config"].get("materialized", "") for key, node in made.items()}
+    all_nodes = {**nodes, **manifest["sources"], **manifest.get("unit_tests", {})}
+    bad = [_failure(r, all_nodes, folder) for r in results if r["status"] in {"error", "fail", "warn", "runtime error"}]
+    return Outcome(
+        relations={_called(n): f"{n['schema']}.{n['alias']}" for key, n in made.items() if how[key] != "ephemeral"},
+        models=sum(node["resource_type"] == "model" for node in made.values()),
+        tests=sum(r["unique_id"].split(".")[0] in {"test", "unit_test"} and r["status"] != "skipped" for r in results),
+        failures=[failure for failure in bad if failure.severity == "stop"],
+        warnings=[failure for failure in bad if failure.severity == "warn"],
+        not_yet=[
+            f"{folder.name}/{node['original_file_path']}: {node['name']} is {how[key]}"
+            for key, node in made.items()
+            if how[key] not in MATERIALIZED
+        ],
+    )
+
+
+def _called(node: Mapping[str, Any]) -> str:
+    """The name a model is referred to by; versions of one model have different aliases."""
+    return str(node["name"] if node.get("version") is None else node["alias"])
+
+
+def _failure(result: Mapping[str, Any], nodes: Mapping[str, Any], folder: Path) -> Failure:
+    key = result["unique_id"]
+    node = nodes.get(key, {})
+    is_test = key.split(".")[0] in {"test", "unit_test"}
+    compiled = node.get("compiled_path")
+    return Failure(
+        kind="test" if is_test else "model",
+        name=node.get("name", key),
+        table=_tested(node, nodes) if is_test else f"gold.{node.get('name', key)}",
+        severity="warn" if result["status"] == "warn" else "stop",
+        message=str(result.get("message") or result["status"]).strip(),
+        file=f"{folder.name}/{node.get('original_file_path', '')}",
+        rows=result.get("failures") if result["status"] in {"fail", "warn"} else None,
+        sql=None if compiled is None else folder / compiled,
+    )
+
+
+def _tested(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> str:
+    """The table that a test is about: the one it hangs on, else the first it reads."""
+    reads = node.get("depends_on", {}).get("nodes", [])
+    about = nodes.get(node.get("attached_node") or next(iter(reads), ""), {})
+    if about.get("resource_type") == "source":
+        return f"{about['source_name']}.{about['name']}"
+    return f"gold.{about.get('name') or node.get('model') or ''}"

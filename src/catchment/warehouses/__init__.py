@@ -1,0 +1,1 @@
+"""Where gold lives. Each file keeps `interfaces.Warehouse` for one technology."""

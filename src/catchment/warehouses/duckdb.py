@@ -1,0 +1,398 @@
+"""Gold in one DuckDB file: built beside the served one, put in its place by one rename.
+
+    <folder>/<project>.duckdb                   what is served; nobody ever opens it for writing
+    <folder>/builds/.lock                       held for a moment by who cleans up or publishes
+    <folder>/builds/<unique>/.lock              held as long as the process that builds lives
+    <folder>/builds/<unique>/<project>.duckdb   where dbt works
+
+What the served file was made of lies in the file itself (schema `_catchment`), so gold and its state change in one
+rename. The file name is the same in every build because DuckDB names a database after its file, and views keep that
+name. A fresh folder per build means that no left-over `.wal` can be replayed into it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import duckdb
+
+from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
+from catchment.interfaces import Build, Warehouse
+from catchment.naming import LAYERS, TableName, nearest
+from catchment.records import Abilities, Scan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MENTIONED = re.compile(rf'\b"?({"|".join(LAYERS)})"?\s*\.\s*(?:"([^"]+)"|(\w+))', re.IGNORECASE)
+_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
+_BATCH_ROWS = 100_000
+
+# DuckDB could not tell a database of this name from a schema.
+_RESERVED = {*LAYERS, "stg", "std", "cur", "main", "memory", "system", "temp", "information_schema", "pg_catalog"}
+
+
+class DuckDBBuild(Build):
+    """A folder that belongs to this process while the object lives; a dead process loses it to the next build."""
+
+    def __init__(self, path: Path, base: Mapping[str, Any] | None, lock: int) -> None:
+        self.path = path
+        self.number = 1 if base is None else int(base["build"]) + 1
+        self.id = path.parent.name
+        self.base_id = None if base is None else base["id"]
+        self._give_up = weakref.finalize(self, os.close, lock)
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """The one connection through which this process fills the build."""
+        if self._connection is None:
+            self._connection = duckdb.connect(str(self.path))
+        return self._connection
+
+    def hand_over(self) -> None:
+        """Close the file: DuckDB lets one process in at a time, and the next one is dbt."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def release(self) -> None:
+        """Give the folder up; whoever builds next may remove it."""
+        self.hand_over()
+        self._give_up()
+
+
+class DuckDBWarehouse(Warehouse):
+    """Gold of one project in `folder`.
+
+    `memory_limit` (DuckDB's words: `2GB`) and `threads` hold for queries and for dbt alike. `reached` hears the named
+    points of a publication; the crash harness kills there.
+
+    Guarantee: a reader sees one whole build, from its first to its last statement; what is served changes only by
+    `publish`, and a process killed anywhere leaves the old or the new gold, whole.
+    """
+
+    abilities: ClassVar[Abilities] = Abilities(swaps=True)
+
+    def __init__(
+        self,
+        folder: Path,
+        project: str,
+        *,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        reached: Callable[[str], None] | None = None,
+    ) -> None:
+        if project.lower() in _RESERVED:
+            message = (
+                f"a project that keeps gold in DuckDB cannot be called {project}: that is the name of a layer there"
+            )
+            raise ConfigError(message, hint="choose another `name` in catchment.yaml")
+        self.folder = folder.absolute()
+        self.project = project
+        self.path = self.folder / f"{project}.duckdb"
+        self._builds = self.folder / "builds"
+        self._settings: dict[str, Any] = {} if memory_limit is None else {"memory_limit": memory_limit}
+        self._threads = threads or min(4, os.cpu_count() or 1)
+        self._reached = reached or (lambda _point: None)
+
+    def served(self) -> Mapping[str, Any] | None:
+        if not self.path.exists():
+            return None
+        with self._connect() as connection:
+            self._attach(connection)
+            return self._made_of(connection)
+
+    def build(self) -> DuckDBBuild:
+        base = self.served()
+        with self._alone():
+            self._remove_what_the_dead_left()
+            folder = self._builds / uuid.uuid4().hex
+            folder.mkdir()
+            lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        build = DuckDBBuild(folder / self.path.name, base, lock)
+        build.connect().execute("create schema if not exists silver")
+        self._reached("build.made")
+        return build
+
+    def load(self, build: Build, name: TableName, scan: Scan, columns: Sequence[str]) -> None:
+        connection = _ours(build).connect()
+        connection.execute(f"create schema if not exists {_quoted(name.layer)}")
+        _create_view(connection, f"{_quoted(name.layer)}.{_quoted(name.name)}", scan, columns)
+
+    def profile(self, build: Build, at: Path | None = None) -> Mapping[str, Any]:
+        _ours(build).hand_over()
+        path = build.path if at is None else at / build.path.name
+        settings = {"TimeZone": "UTC", **self._settings}
+        return {"type": "duckdb", "path": str(path), "schema": "main", "threads": self._threads, "settings": settings}
+
+    def publish(self, build: Build, made_of: Mapping[str, Any]) -> None:
+        ours = _ours(build)
+        self._reached("publish.ready")
+        if ours.path.exists():
+            self._finish(ours, made_of)
+            self._reached("publish.written")
+        with self._alone():
+            self._rename(ours)
+        self._reached("publish.renamed")
+        self.discard(build)
+        self._reached("publish.cleaned")
+
+    def discard(self, build: Build) -> None:
+        ours = _ours(build)
+        ours.hand_over()
+        shutil.rmtree(ours.path.parent, ignore_errors=True)
+        ours.release()
+
+    def query(self, sql: str, tables: Mapping[TableName, Scan] | None = None) -> pa.RecordBatchReader:
+        lake = {} if tables is None else tables
+        connection = self._connect()
+        gold: Mapping[str, str] = {}
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            _refuse_writing(connection, sql)
+            if self.path.exists():
+                self._attach(connection)
+                gold = self._made_of(connection).get("models", {})
+            self._show(connection, sql, lake, gold)
+            rows = connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
+        except duckdb.Error as error:
+            connection.close()
+            raise _explained(error, sql, [*lake, *(TableName("gold", name) for name in gold)]) from error
+        except BaseException:
+            connection.close()
+            raise
+        return _streamed(rows, connection)
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(":memory:", config={**self._settings, "threads": self._threads})
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """The served file under the project's name, so that the views in it find their tables."""
+        try:
+            connection.execute(f"attach {_text(self.path)} as {_quoted(self.project)} (read_only, type duckdb)")
+        except duckdb.Error as error:
+            if "lock" in str(error):
+                message = f"gold cannot be read: another program holds {self.path} open for writing ({error})"
+                raise RetryableError(message, hint="close that program, or let it open the file read-only") from error
+            raise self._damaged(error) from error
+
+    def _made_of(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+        try:
+            row = connection.execute(f"select made_of from {_quoted(self.project)}._catchment.gold").fetchone()
+            made_of: dict[str, Any] = json.loads(row[0] if row is not None else "")
+        except duckdb.CatalogException as error:
+            message = f"{self.path} was not made by catchment: it does not say what it was made of"
+            raise ConfigError(message, hint="move it elsewhere; `catchment run` then builds gold there") from error
+        except (duckdb.Error, ValueError) as error:
+            raise self._damaged(error) from error
+        return made_of
+
+    def _damaged(self, error: Exception) -> CatchmentError:
+        message = f"the served gold is damaged: {self.path}: {error}"
+        return CatchmentError(message, hint=f"remove {self.path}; `catchment run` then builds gold anew from silver")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else cleans up or publishes meanwhile. Held for moments only."""
+        self._builds.mkdir(parents=True, exist_ok=True)
+        with (self._builds / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _remove_what_the_dead_left(self) -> None:
+        for folder in self._builds.iterdir():
+            if folder.is_dir() and not _is_held(folder / ".lock"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _finish(self, build: DuckDBBuild, made_of: Mapping[str, Any]) -> None:
+        """Everything durable before the rename makes it visible."""
+        text = json.dumps({**made_of, "build": build.number, "id": build.id})
+        try:
+            connection = build.connect()
+            connection.execute("create schema if not exists _catchment")
+            connection.execute("create or replace table _catchment.gold as select ?::varchar as made_of", [text])
+            connection.execute("force checkpoint")
+            build.hand_over()
+        except duckdb.Error as error:
+            message = f"build {build.number} of gold cannot be finished: {error}"
+            raise RetryableError(message) from error
+        if _wal(build.path).exists():
+            message = f"build {build.number} of gold is not whole: {_wal(build.path)} is still there"
+            raise RetryableError(message)
+        _sync(build.path)
+
+    def _rename(self, build: DuckDBBuild) -> None:
+        served = self.served()
+        if served is not None and served["id"] == build.id:
+            return
+        if served is not None and served["id"] != build.base_id:
+            message = f"gold was published by another run (build {served['build']}) while build {build.number} was made"
+            raise Conflict(message, hint="the model step starts over from what is served now")
+        if not build.path.exists():
+            message = f"build {build.number} of gold is gone: {build.path}"
+            raise Conflict(message, hint="the model step starts over")
+        # Somebody may have written into the served file by hand and died; DuckDB would replay that into ours.
+        _wal(self.path).unlink(missing_ok=True)
+        build.path.replace(self.path)
+        _sync(self.folder)
+
+    def _show(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sql: str,
+        lake: Mapping[TableName, Scan],
+        gold: Mapping[str, str],
+    ) -> None:
+        """Views in memory for the tables that `sql` mentions; the served file stays as it is.
+
+        Schemas that we do not make here (`stg`, `cur`, …) are looked for in the served file.
+        """
+        known = {str(name).lower(): name for name in lake}
+        models = {name.lower(): relation for name, relation in gold.items()}
+        path = [f"{_quoted(self.project)}.main"] if self.path.exists() else ["memory.main"]
+        for layer in LAYERS:
+            connection.execute(f"create schema memory.{layer}")
+            path.append(f"memory.{layer}")
+        for layer, name in _mentioned(sql):
+            view = f"memory.{_quoted(layer)}.{_quoted(name)}"
+            if layer == "gold" and name in models:
+                schema, _, relation = models[name].partition(".")
+                target = ".".join(_quoted(part) for part in (self.project, schema, relation))
+                connection.execute(f"create view {view} as from {target}")
+            elif (table := known.get(f"{layer}.{name}")) is not None:
+                scan = lake[table]
+                _create_view(connection, view, scan, scan.schema.names)
+        connection.execute(f"set search_path = {_text(','.join(path))}")
+
+
+def _ours(build: Build) -> DuckDBBuild:
+    if not isinstance(build, DuckDBBuild):
+        message = f"{build!r} is not a build of this warehouse"
+        raise TypeError(message)
+    return build
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, view: str, scan: Scan, columns: Sequence[str]) -> None:
+    """A view with exactly the types of the scan's schema, whatever the single files hold."""
+    types = dict(zip(scan.schema.names, _types(connection, scan.schema), strict=True))
+    if scan.files:
+        files = ", ".join(_text(_literally(path)) for path in scan.files)
+        source = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
+        described = connection.execute(f"describe select * from {source}").fetchall()
+        found = {name: kind for name, kind, *_ in described}
+    else:
+        source, found = "(select 1) where false", {}  # read_parquet([]) fails
+    items = ", ".join(_item(column, types[column], found.get(column)) for column in columns)
+    span = "" if scan.loads is None else f' where "_load" > {scan.loads[0]} and "_load" <= {scan.loads[1]}'
+    connection.execute(f"create or replace view {view} as select {items} from {source}{span if scan.files else ''}")
+
+
+def _types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> Iterable[str]:
+    return [str(kind) for kind in connection.from_arrow(schema.empty_table()).types]
+
+
+def _item(column: str, wanted: str, found: str | None) -> str:
+    name = _quoted(column)
+    if found == wanted:
+        return name
+    value = "null" if found is None else name  # a column added after the last row has no file yet
+    return f"cast({value} as {wanted}) as {name}"
+
+
+def _literally(path: str) -> str:
+    """DuckDB reads every path as a pattern; in brackets a sign stands for itself."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", path) if re.search(r"[\[*?]", path) else path
+
+
+def _mentioned(sql: str) -> list[tuple[str, str]]:
+    """`layer.name` wherever it stands in the text: cheap, and a string that looks like one costs a view, no more."""
+    found = {(layer.lower(), (quoted or plain).lower()) for layer, quoted, plain in _MENTIONED.findall(sql)}
+    return sorted(found)
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Reading statements only. DuckDB makes PIVOT of two: a type in memory, and the SELECT."""
+    kinds = duckdb.StatementType
+    allowed = {kinds.SELECT, kinds.EXPLAIN} | ({kinds.CREATE} if re.search(r"\bpivot\b", sql, re.IGNORECASE) else set())
+    statements = connection.extract_statements(sql)
+    refused = [s.type for s in statements if s.type not in allowed]
+    for statement in statements:
+        if statement.type == kinds.EXPLAIN:
+            inner = connection.extract_statements(_EXPLAIN.sub("", statement.query, count=1))
+            refused += [s.type for s in inner if s.type != kinds.SELECT]
+    if not statements or refused:
+        what = refused[0].name if refused else "an empty statement"
+        message = f"a query only reads: {what} is refused"
+        raise ConfigError(message, hint='catchment query "select … from silver.…"')
+
+
+def _explained(error: duckdb.Error, sql: str, known: Sequence[TableName]) -> ConfigError:
+    """DuckDB's own words, except for a table of ours that is not there."""
+    names = sorted(str(name) for name in known)
+    if isinstance(error, duckdb.CatalogException):
+        for layer, name in _mentioned(sql):
+            wanted = f"{layer}.{name}"
+            if wanted not in {known_name.lower() for known_name in names}:
+                meant = nearest(wanted, names)
+                cure = "" if meant is None else f"; did you mean {meant}?"
+                hint = None if names else "there is nothing yet: catchment run"
+                return ConfigError(f"no table {wanted}{cure}", hint=hint)
+    return ConfigError(f"the query was not understood: {error}")
+
+
+def _streamed(rows: pa.RecordBatchReader, connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
+    """Rows as they are computed; the connection lives as long as somebody reads."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from rows
+        except (duckdb.Error, OSError) as error:
+            message = f"the query failed: {error}"
+            raise ConfigError(message) from error
+        finally:
+            connection.close()
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())

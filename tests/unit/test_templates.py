@@ -1,0 +1,202 @@
+"""Templates as their users get them: valid, whole, and never over something that is there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from catchment.contract import load_contract
+from catchment.errors import ConfigError
+from catchment.project import load_project
+from catchment.templates import template_names, write_template
+
+TABLES = {"users": "users", "products": "products", "transactions": "transactions", "events": "user_events"}
+DBT = Path(sys.executable).with_name("dbt")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template") / "corner_shop"
+    write_template("shop", folder, project_name="corner_shop")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What dbt reads out of the gold project of `shop`."""
+    return parsed_by_dbt(shop / "gold", tmp_path_factory.mktemp("dbt"))
+
+
+def parsed_by_dbt(gold: Path, place: Path) -> dict[str, Any]:
+    profile = {"catchment": {"target": "local", "outputs": {"local": {"type": "duckdb", "path": ":memory:"}}}}
+    (place / "profiles.yml").write_text(json.dumps(profile))
+    command = [DBT, "--quiet", "parse", "--project-dir", gold, "--profiles-dir", place, "--target-path", place]
+    env = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_LOG_PATH": str(place)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    content: dict[str, Any] = json.loads((place / "manifest.json").read_text())
+    return content
+
+
+def contract_of(folder: Path, table: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((folder / f"contracts/{table}.odcs.yaml").read_text())
+    return content
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_a_template_is_a_valid_project_under_the_name_it_is_given(name: str, shop: Path, tmp_path: Path) -> None:
+    folder = shop if name == "shop" else tmp_path
+    if name != "shop":
+        write_template(name, folder, project_name="corner_shop")
+    project = load_project(folder)
+    assert project.name == "corner_shop"
+    assert not project.warnings
+    assert (folder / "README.md").read_text().startswith("# ")
+
+
+def test_every_file_that_is_said_to_be_written_is_there_and_no_other(tmp_path: Path) -> None:
+    written = write_template("blank", tmp_path, project_name="mine")
+    assert written[0] == tmp_path / "catchment.yaml"
+    assert sorted(written) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_what_runs_make_is_ignored_by_git(shop: Path) -> None:
+    ignored = (shop / ".gitignore").read_text().splitlines()
+    assert {"lake/", "warehouse/", ".catchment/", "data/"} <= set(ignored)
+    assert not (shop / "gitignore").exists()
+
+
+def test_no_template_holds_a_name_that_builders_of_packages_leave_out() -> None:
+    names = [
+        path.name for name in template_names() for path in Path(str(files("catchment.templates") / name)).rglob("*")
+    ]
+    assert "gitignore" in names
+    assert not [name for name in names if name.startswith(".") or name in ("build", "dist")]
+
+
+@pytest.mark.parametrize("present", ["catchment.yaml", "gold/models/cur/funnel.sql", "data/users/own.csv"])
+def test_nothing_is_written_over_what_is_there(tmp_path: Path, present: str) -> None:
+    kept = tmp_path / present
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("mine")
+    with pytest.raises(ConfigError, match=present.removesuffix("/users/own.csv")):
+        write_template("shop", tmp_path, project_name="shop")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+    assert kept.read_text() == "mine"
+
+
+def test_a_template_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no template `shp`") as raised:
+        write_template("shp", tmp_path, project_name="mine")
+    assert raised.value.hint == "did you mean `shop`?"
+
+
+@pytest.mark.parametrize("name", ["", "a: b", "two words", "-x", "9lives"])
+def test_a_name_that_yaml_or_paths_would_misread_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a project's name"):
+        write_template("blank", tmp_path / "new", project_name=name)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_contracts_satisfy_the_schema_of_the_standard(shop: Path, table: str) -> None:
+    schema = json.loads((files("open_data_contract_standard") / "schema.json").read_text())
+    errors = list(jsonschema.Draft201909Validator(schema).iter_errors(contract_of(shop, table)))
+    assert not errors
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_contracts_say_nothing_that_would_only_be_warned_about(shop: Path, table: str) -> None:
+    path = f"contracts/{table}.odcs.yaml"
+    contract, problems = load_contract(path, (shop / path).read_text(), table=table)
+    assert contract is not None
+    assert contract.key
+    assert not problems
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_contracts_describe_every_column(shop: Path, table: str) -> None:
+    properties = contract_of(shop, table)["schema"][0]["properties"]
+    assert not [column["name"] for column in properties if len(column.get("description", "")) < 5]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_contracts_name_every_column_of_the_files(shop: Path, table: str) -> None:
+    properties = contract_of(shop, table)["schema"][0]["properties"]
+    read = [column for column in properties if "transformLogic" not in column]
+    wanted = {column.get("transformSourceObjects", [column["name"]])[0] for column in read}
+    assert {re.split(r"\.", name.removeprefix("$."))[0] for name in wanted} == headers(shop, TABLES[table])
+
+
+def headers(shop: Path, stream: str) -> set[str]:
+    file = sorted((shop / "data" / stream).iterdir())[0]
+    with file.open(encoding="utf-8", newline="") as lines:
+        if ".csv" in file.name:
+            return set(next(csv.reader(lines)))
+        return {key for line in lines for key in json.loads(line)}
+
+
+def test_the_demo_lands_between_100_000_and_150_000_rows(shop: Path) -> None:
+    lines = 0
+    for file in (shop / "data").rglob("*.csv"):
+        lines += file.read_bytes().count(b"\n") - 1
+    for file in (shop / "data").rglob("*.jsonl"):
+        lines += file.read_bytes().count(b"\n")
+    assert 80_000 < lines < 150_000  # a seventh of the event files is packed, and not counted here
+
+
+def test_gold_has_the_models_of_a_shop_in_three_layers(manifest: dict[str, Any]) -> None:
+    models = {n["name"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
+    layers = {schema: sorted(n for n, m in models.items() if m["schema"] == schema) for schema in ("stg", "std", "cur")}
+    assert layers == {
+        "stg": ["stg_events", "stg_products", "stg_transactions", "stg_users"],
+        "std": ["dim_date", "dim_products", "dim_users"],
+        "cur": [
+            "business_metrics", "daily_sales", "fct_sessions", "fct_transactions", "funnel", "product_performance",
+            "user_value",
+        ],
+    }  # fmt: skip
+    assert {m["config"]["materialized"] for m in models.values() if m["schema"] == "stg"} == {"view"}
+    assert {m["config"]["materialized"] for m in models.values() if m["schema"] != "stg"} == {"table"}
+    assert all(model["description"] for model in models.values())
+
+
+def test_gold_is_tested(manifest: dict[str, Any]) -> None:
+    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    assert len(tests) >= 40
+    tested = {model for test in tests for model in test["depends_on"]["nodes"]}
+    models = {key for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    assert models <= tested
+
+
+def test_only_stg_reads_silver_and_only_one_layer_below(manifest: dict[str, Any]) -> None:
+    below = {"stg": {"silver"}, "std": {"stg"}, "cur": {"stg", "std", "cur"}}
+    everything = {**manifest["nodes"], **manifest["sources"]}
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "model":
+            read = {everything[key]["schema"] for key in node["depends_on"]["nodes"]}
+            assert read <= below[node["schema"]], node["name"]
+
+
+def test_no_model_asks_for_the_time_of_day(shop: Path) -> None:
+    clock = re.compile(r"current_(date|time)|\b(now|today|random)\s*\(", re.IGNORECASE)
+    assert not [path.name for path in (shop / "gold").rglob("*.sql") if clock.search(path.read_text())]
+
+
+def test_the_gold_project_of_blank_is_one_that_dbt_can_read(tmp_path: Path) -> None:
+    write_template("blank", tmp_path / "mine", project_name="mine")
+    place = tmp_path / "dbt"
+    place.mkdir()
+    found = parsed_by_dbt(tmp_path / "mine/gold", place)
+    assert not [node for node in found["nodes"].values() if node["resource_type"] == "model"]

@@ -1,0 +1,138 @@
+"""A project on a target, connected: which implementation plays each role, opened when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catchment import naming, registry
+from catchment.errors import ConfigError
+from catchment.project import Project, Target, memory_bytes
+from catchment.settings import resolve
+from catchment.silver.definition import Table
+from catchment.silver.refine import RefineFunction
+
+if TYPE_CHECKING:
+    from catchment.gold.build import Pinned
+    from catchment.gold.dbt import Dbt
+    from catchment.interfaces import Engine, Source, Warehouse
+    from catchment.lake.delta import DeltaLake
+
+# Run history, caches and locks: nothing here decides what is in a table.
+STATE = ".catchment"
+
+
+def _silent(_: str) -> None:
+    """Nobody listens to the named points."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """`reached` hears the named points of commits and publications."""
+
+    project: Project
+    target_name: str
+    target: Target
+    reached: Callable[[str], None] = _silent
+
+    @classmethod
+    def of(cls, project: Project, target: str | None = None, reached: Callable[[str], None] = _silent) -> Connected:
+        """Raises ConfigError for a target that is not there."""
+        name, found = project.target(target)
+        return cls(project, name, found, reached)
+
+    def _value(self, text: str, key: str) -> str:
+        return resolve(text, self.project.folder, place=f"targets.{self.target_name}.{key}")
+
+    @property
+    def state(self) -> Path:
+        return self.project.folder / STATE
+
+    @cached_property
+    def memory(self) -> int:
+        """What the engines of this target may take together, in bytes."""
+        return memory_bytes(self._value(self.target.memory, "memory"))
+
+    @cached_property
+    def lake(self) -> DeltaLake:
+        folder = self._value(self.target.lake, "lake")
+        if "://" in folder:
+            message = f"target `{self.target_name}`: lake {folder} is not a folder"
+            raise ConfigError(message, hint="object stores are not supported yet: name a folder on this machine")
+        lake: DeltaLake = registry.implementation("lakes", "delta")(self.project.folder / folder, reached=self.reached)
+        return lake
+
+    def engine(self, share: int = 1) -> Engine[Any]:
+        """An engine with its part of the target's memory; the caller closes it."""
+        spill = self.state / "spill" if self.target.spill is None else Path(self._value(self.target.spill, "spill"))
+        engine: Engine[Any] = registry.implementation("engines", "duckdb")(
+            memory_bytes=self.memory // share, threads=self.target.threads, spill=self.project.folder / spill
+        )
+        return engine
+
+    def source(self, name: str) -> Source:
+        settings = self.project.sources[name]
+        kind = registry.implementation("sources", settings.type)
+        source: Source = kind(name=name, streams=settings.streams, folder=self.project.folder)
+        return source
+
+    def silver(self, name: str) -> Table:
+        """A silver table as the project declares it."""
+        declared = self.project.silver[name]
+        contracts = self.project.contracts
+        function = None
+        if declared.refine is not None:
+            function = RefineFunction(file=declared.refine, path=self.project.folder / declared.refine)
+        return Table(
+            name=name,
+            stream=declared.from_,
+            contract=contracts[name],
+            mode=declared.mode,
+            latest_by=declared.latest_by,
+            function=function,
+            lookups={lookup: contracts[lookup] for lookup in declared.with_},
+        )
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        warehouse: Warehouse = registry.implementation("warehouses", "duckdb")(
+            self.project.folder / "warehouse" / self.target_name,
+            self.project.name,
+            memory_limit=f"{self.memory}B",
+            threads=self.target.threads,
+            reached=self.reached,
+        )
+        return warehouse
+
+    @property
+    def dbt(self) -> Dbt:
+        from catchment.gold.dbt import Dbt
+
+        gold = self.project.gold
+        assert gold is not None
+        return Dbt(self.project.folder / gold.dbt, self.state / "dbt" / self.target_name, command=gold.command)
+
+    def gold_reads(self) -> frozenset[str] | None:
+        """Silver tables that gold's models read; None where there is no gold."""
+        from catchment.gold.dbt import sources_used
+
+        return None if self.project.gold is None else sources_used(self.dbt.folder)
+
+    def pinned(self) -> dict[naming.TableName, Pinned]:
+        """The tables that gold reads, each at its newest version: facts first, look-ups last, so that a fact never
+        names a row of a look-up that gold has not."""
+        from catchment.gold.build import Pinned
+
+        reads = self.gold_reads() or frozenset()
+        looked_up = {name for table in self.project.silver.values() for name in table.with_}
+        ordered = sorted((name for name in self.project.silver if name in reads), key=lambda name: name in looked_up)
+        found = {}
+        for name in ordered:
+            table = self.lake.open(naming.silver_table(name))
+            if table is not None:
+                scan = table.scan()
+                found[naming.silver_table(name)] = Pinned(scan=scan, pin=table.pin, columns=tuple(scan.schema.names))
+        return found

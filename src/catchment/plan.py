@@ -1,0 +1,90 @@
+"""Decide: a project and a selection into ordered steps. Pure: opens nothing, reads no table and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import TopologicalSorter
+
+from catchment import naming
+from catchment.errors import ConfigError
+from catchment.project import Project
+from catchment.records import Step
+
+GOLD = "gold"
+
+
+def plan(project: Project, select: Sequence[str] = (), *, gold_reads: Iterable[str] | None = None) -> tuple[Step, ...]:
+    """The steps of a selection in the order they can run.
+
+    A selector is a table (`silver.sales`, `bronze.drops__sales`), a stream (`drops.sales`), a layer (`bronze`, `silver`,
+    `gold`) or a gold model (`gold.daily_sales`: all of gold); `+` before it adds what it needs, `+` after it what
+    depends on it. `gold_reads` are the silver tables that gold's models read, all where it is not said.
+    Raises ConfigError for a name that nothing has.
+    """
+    steps = _all(project, gold_reads)
+    if not select:
+        return steps
+    graph = _needs(steps)
+    chosen: set[str] = set()
+    for selector in select:
+        chosen |= _selected(selector, steps, graph)
+    return tuple(step for step in steps if step.id in chosen)
+
+
+def needs(steps: Sequence[Step]) -> Mapping[str, frozenset[str]]:
+    """For each step of a plan, the steps of the same plan that come before it."""
+    return _needs(steps)
+
+
+def _all(project: Project, gold_reads: Iterable[str] | None) -> tuple[Step, ...]:
+    steps = [Step(kind="land", name=feed.name, writes=str(feed.table)) for feed in project.feeds()]
+    order = TopologicalSorter({name: list(table.with_) for name, table in project.silver.items()}).static_order()
+    for name in order:
+        table = project.silver[name]
+        reads = (str(naming.bronze_table(table.from_)), *(f"silver.{lookup}" for lookup in table.with_))
+        steps.append(Step(kind="refine", name=f"silver.{name}", reads=reads, writes=f"silver.{name}"))
+    if project.gold is not None:
+        used = project.silver if gold_reads is None else [name for name in project.silver if name in set(gold_reads)]
+        steps.append(Step(kind="model", name=GOLD, reads=tuple(f"silver.{name}" for name in used), writes="gold build"))
+        steps.append(Step(kind="publish", name=GOLD, reads=("gold build",), writes=GOLD))
+    return tuple(steps)
+
+
+def _needs(steps: Sequence[Step]) -> dict[str, frozenset[str]]:
+    writer = {step.writes: step.id for step in steps}
+    return {step.id: frozenset(writer[table] for table in step.reads if table in writer) for step in steps}
+
+
+def _selected(selector: str, steps: Sequence[Step], graph: Mapping[str, frozenset[str]]) -> set[str]:
+    name = selector.strip("+")
+    found = {step.id for step in steps if _matches(name, step)}
+    if not found:
+        known = [*(step.name for step in steps), *(step.writes for step in steps if "." in step.writes)]
+        message = f"nothing is called `{name}` in this project"
+        raise ConfigError(
+            message, hint=naming.did_you_mean(name, known) or f"there are {', '.join(sorted(set(known)))}"
+        )
+    if selector.startswith("+"):
+        found |= _reachable(found, graph)
+    if selector.endswith("+"):
+        dependents: dict[str, set[str]] = {}
+        for step, needed in graph.items():
+            for need in needed:
+                dependents.setdefault(need, set()).add(step)
+        found |= _reachable(found, dependents)
+    return found
+
+
+def _matches(name: str, step: Step) -> bool:
+    layer = {"land": "bronze", "refine": "silver"}.get(step.kind, GOLD)
+    return name in (step.name, step.writes, layer) or (layer == GOLD and name.startswith("gold."))
+
+
+def _reachable(start: set[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
+    found, waiting = set(start), list(start)
+    while waiting:
+        for step in edges.get(waiting.pop(), ()):
+            if step not in found:
+                found.add(step)
+                waiting.append(step)
+    return found

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from catchment.project import FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target, json_schema
+from catchment.declaration import FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
+from catchment.project import json_schema
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- keys: made by generate.py -->", "<!-- end of keys -->"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from catchment.errors import Problem
+from typing import Any, Literal
 
 ColumnType = Literal[
     "string", "integer", "number", "decimal", "boolean", "date", "timestamp", "time", "object", "array"
@@ -137,17 +134,6 @@ def _canonical(value: Any, *, sort: bool = False) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def load_contract(path: str, text: str, *, table: str) -> tuple[Contract | None, list[Problem]]:
-    """The contract of silver table `table` out of an ODCS document, and everything that is wrong with it.
-
-    `path` is relative to the project, for messages. The contract is None where a problem is an error; problems of
-    severity "warning" tell what the standard says and Catchment does not act on.
-    """
-    from catchment.odcs.document import read
-
-    return read(path, text, table)
 
 
 # JDK DateTimeFormatter letters by the shortest count from which the strptime code holds.

@@ -92,7 +92,7 @@ class RowsRefined(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RowsQuarantined(Event):
-    """Rows that broke their contract wait, each with its reasons; `reasons` counts them by words, most frequent first."""
+    """Rows that broke their contract wait; `reasons` counts their reasons by words, most frequent first."""
 
     step: str
     table: str

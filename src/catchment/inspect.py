@@ -11,12 +11,13 @@ import pyarrow as pa
 from catchment import naming
 from catchment.bronze.land import arriving
 from catchment.connected import Connected
-from catchment.errors import ConfigError
+from catchment.errors import ConfigError, Problem
 from catchment.naming import TableName
 from catchment.project import Project
 from catchment.records import Preview, QuarantineSummary, Rejected, Scan
 from catchment.silver.definition import Table
 from catchment.silver.judge import QUARANTINE, count_reasons, parsed
+from catchment.silver.rehearsal import rehearse
 from catchment.silver.step import Rows, lookups
 
 if TYPE_CHECKING:
@@ -156,6 +157,24 @@ def _previewed(name: TableName, engine: Engine[Any], rows: Rows, limit: int) -> 
         good=shown,
         bad=_rejected(name, some),
     )
+
+
+def rehearsals(project: Project) -> list[Problem]:
+    """What only the engine can find wrong with contracts and refine functions; reads no row."""
+    connected = Connected.of(project)
+    engine = connected.engine()
+    try:
+        found = []
+        for name, declared in project.silver.items():
+            bronze = connected.lake.open(naming.bronze_table(declared.from_))
+            source, _, stream = declared.from_.partition(".")
+            settings = project.sources[source].streams[stream]
+            documents = settings.format == "jsonl" or (settings.format is None and "json" in settings.path)
+            schema = None if bronze is None else bronze.schema()
+            found += rehearse(connected.silver(name), engine, documents=documents, bronze=schema)
+        return found
+    finally:
+        engine.close()
 
 
 def _silver_name(project: Project, table: str) -> TableName:

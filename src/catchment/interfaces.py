@@ -219,7 +219,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def profile(self, build: Build, at: Path | None = None) -> Mapping[str, Any]:
-        """dbt's output block for this build, once all is loaded; `at` is another, lasting name of the build's folder."""
+        """dbt's output block for this build, once all is loaded; `at` is a lasting name of the build's folder."""
 
     @abstractmethod
     def publish(self, build: Build, made_of: Mapping[str, Any]) -> None:

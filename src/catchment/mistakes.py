@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from catchment import shape, wiring
+from catchment import pointers, shape
 from catchment.contract import Contract
+from catchment.declaration import FILE, ProjectFile
 from catchment.documents import Findings, Node, decode, parse
 from catchment.errors import ConfigError, Problem
-from catchment.project import FILE, ProjectFile
 
 
 def read(folder: Path) -> tuple[ProjectFile | None, dict[str, Contract], list[Problem]]:
@@ -19,8 +19,8 @@ def read(folder: Path) -> tuple[ProjectFile | None, dict[str, Contract], list[Pr
     if root is None:
         return None, {}, findings.problems
     document = shape.fit(root, findings)
-    reading = wiring.Reading(folder, root, findings)
-    wiring.follow(reading)
+    reading = pointers.Reading(folder, root, findings)
+    pointers.follow(reading)
     contracts = {table: found for table, found in reading.contracts.items() if found is not None}
     return document, contracts, sort([*findings.problems, *reading.contract_problems])
 

@@ -16,9 +16,9 @@ GOLD = "gold"
 def plan(project: Project, select: Sequence[str] = (), *, gold_reads: Iterable[str] | None = None) -> tuple[Step, ...]:
     """The steps of a selection in the order they can run.
 
-    A selector is a table (`silver.sales`, `bronze.drops__sales`), a stream (`drops.sales`), a layer (`bronze`, `silver`,
-    `gold`) or a gold model (`gold.daily_sales`: all of gold); `+` before it adds what it needs, `+` after it what
-    depends on it. `gold_reads` are the silver tables that gold's models read, all where it is not said.
+    A selector is a table (`silver.sales`, `bronze.drops__sales`), a stream (`drops.sales`), a layer (`bronze`,
+    `silver`, `gold`) or a gold model (`gold.daily_sales`: all of gold); `+` before it adds what it needs, `+` after it
+    what depends on it. `gold_reads` are the silver tables that gold's models read, all where it is not said.
     Raises ConfigError for a name that nothing has.
     """
     steps = _all(project, gold_reads)

@@ -272,3 +272,20 @@ class Status:
     tables: Sequence[TableStatus]
     gold: GoldStatus
     last_run: LastRun | None = None
+
+
+def bronze_schema(columns: Sequence[str | pa.Field]) -> pa.Schema:
+    """A bronze table's columns: ours (`naming.BRONZE_COLUMNS`), then a feed's own; a bare name is text."""
+    import pyarrow as pa
+
+    ours = (
+        ("_shard", pa.int32()),
+        ("_load", pa.int64()),
+        ("_row", pa.int64()),
+        ("_origin", pa.string()),
+        ("_position", pa.int64()),
+        ("_loaded_at", pa.timestamp("us", tz="UTC")),
+        ("_defect", pa.string()),
+        ("_raw", pa.binary()),
+    )
+    return pa.schema([*ours, *(pa.field(c, pa.string()) if isinstance(c, str) else c for c in columns)])

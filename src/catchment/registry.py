@@ -22,7 +22,7 @@ _OURS: dict[tuple[Role, str], str] = {
 
 
 def implementation(role: Role, name: str) -> Any:
-    """The class that plays `role` under `name`. Raises ConfigError for an unknown one, MissingExtra for a missing package."""
+    """The class that plays `role` under `name`. Raises ConfigError for an unknown name, MissingExtra for no package."""
     place = _OURS.get((role, name)) or _theirs(role).get(name)
     if place is None:
         known = [ours for kind, ours in _OURS if kind == role] + list(_theirs(role))

@@ -207,7 +207,8 @@ class _Run:
 
     def _stopping(self) -> None:
         if self.stop.is_set():
-            raise Stopped("asked to stop")
+            message = "asked to stop"
+            raise Stopped(message)
 
     def _land(self, step: Step, connected: Connected) -> bool:
         from catchment.bronze.land import Landing

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catchment.check import _problems, _schema, _validator
-from catchment.contract import Contract, Freshness, RowRule, SetRule, load_contract, strptime_format
+from catchment.contract import Contract, Freshness, RowRule, SetRule, strptime_format
 from catchment.errors import Problem
 from catchment.odcs import keys, patterns
+from catchment.odcs.document import load_contract
 
 HEAD = """\
 apiVersion: v3.2.0

@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 import yaml
 
-from catchment.contract import load_contract
 from catchment.errors import ConfigError
+from catchment.odcs.document import load_contract
 from catchment.project import load_project
 from catchment.templates import template_names, write_template
 

@@ -14,22 +14,8 @@ from catchment.errors import Conflict
 from catchment.events import Noticed, RowsLanded, SchemaChanged, StepProgress
 from catchment.interfaces import Engine, Lake, Source, Table, Tell
 from catchment.naming import BRONZE_COLUMNS
-from catchment.records import Batch, Budget, Change, Cursor, DataFile, Feed, Notice
+from catchment.records import Batch, Budget, Change, Cursor, DataFile, Feed, Notice, bronze_schema
 
-# First in every bronze table: Delta keeps statistics of a table's first 32 columns only.
-_OURS = pa.schema(
-    [
-        ("_shard", pa.int32()),
-        ("_load", pa.int64()),
-        ("_row", pa.int64()),
-        ("_origin", pa.string()),
-        ("_position", pa.int64()),
-        ("_loaded_at", pa.timestamp("us", tz="UTC")),
-        ("_defect", pa.string()),
-        ("_raw", pa.binary()),
-    ]
-)
-_FROM_SOURCE = ("_origin", "_position", "_defect", "_raw")
 _SHARD = 0  # one process feeds a bronze table of files
 
 
@@ -105,7 +91,7 @@ class Landing:
         return claim.number
 
     def _ready(self, arriving: pa.Schema, generation: int) -> Table:
-        """The table at `generation`, with every arriving column; a new column is a commit of its own before its rows."""
+        """The table at `generation`, with every arriving column; new ones are a commit of their own before the rows."""
         table = self.lake.open(self.feed.table)
         if table is None:
             table = self.lake.create(self.feed.table, _written_schema(arriving))
@@ -146,7 +132,7 @@ def _unmoved(table: Table, generation: int) -> Table:
 
 
 def _written_schema(arriving: pa.Schema) -> pa.Schema:
-    return pa.schema([*_OURS, *(field for field in arriving if field.name not in BRONZE_COLUMNS)])
+    return bronze_schema([field for field in arriving if field.name not in BRONZE_COLUMNS])
 
 
 class _Stamp:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from catchment.errors import FatalError, RetryableError
+from catchment.errors import ConfigError, FatalError, RetryableError
 from catchment.interfaces import Engine
 from catchment.naming import literal, quoted
 from catchment.records import DataFile, Scan
@@ -124,8 +124,9 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
     def write(self, frame: duckdb.DuckDBPyRelation, folder: str, prefix: str) -> Sequence[DataFile]:
         types = {name: str(kind) for name, kind in zip(frame.columns, frame.types, strict=True)}
         copy = (
-            f"COPY (SELECT * FROM {self._view(frame)}) TO {literal(folder)} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS,"
-            f" APPEND, FILE_SIZE_BYTES {_FILE_BYTES}, FILENAME_PATTERN {literal(prefix + '-{uuid}')})"
+            f"COPY (SELECT * FROM {self._view(frame)}) TO {literal(folder)} (FORMAT parquet,"
+            f" COMPRESSION zstd, RETURN_STATS, APPEND, FILE_SIZE_BYTES {_FILE_BYTES},"
+            f" FILENAME_PATTERN {literal(prefix + '-{uuid}')})"
         )
         written = self._run(lambda: self._connection.execute(copy).fetchall())
         files = []
@@ -172,9 +173,13 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         except duckdb.OutOfMemoryException as error:
             message = f"DuckDB needs more than {self.memory_bytes / 1e9:.1f} GB: {first_line(error)}"
             raise FatalError(message, hint="give the target more: targets.<name>.memory in catchment.yaml") from error
+        except (duckdb.BinderException, duckdb.CatalogException, duckdb.InvalidInputException) as error:
+            message = f"DuckDB cannot read an expression of this table: {first_line(error)}"
+            raise ConfigError(message, hint="catchment check rehearses every contract and refine function") from error
         except duckdb.IOException as error:
             # A file that vanished under a rewrite or a full disk: both may be different on the next try.
-            raise RetryableError(f"DuckDB could not read or write: {first_line(error)}") from error
+            message = f"DuckDB could not read or write: {first_line(error)}"
+            raise RetryableError(message) from error
 
 
 def first_line(error: BaseException) -> str:

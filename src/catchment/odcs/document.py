@@ -30,8 +30,12 @@ _SECONDS = {
 _FRESHNESS = ("freshness", "latency")
 
 
-def read(path: str, text: str, table: str) -> tuple[Contract | None, list[Problem]]:
-    """See `catchment.contract.load_contract`."""
+def load_contract(path: str, text: str, *, table: str) -> tuple[Contract | None, list[Problem]]:
+    """The contract of silver table `table` out of an ODCS document, and everything that is wrong with it.
+
+    `path` is relative to the project, for messages. The contract is None where a problem is an error; problems of
+    severity "warning" tell what the standard says and Catchment does not act on.
+    """
     findings = Findings(path)
     root = parse(text, findings)
     contract = None if root is None and findings.failed else _contract(root, table, findings)

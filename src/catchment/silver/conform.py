@@ -1,9 +1,9 @@
 """A contract as expressions: from a bronze column's text or type to the contract's type.
 
 Every expression is SQL in DuckDB's dialect, read by sqlglot before any engine sees it. A value that will not do is NULL
-together with a true `_bad_<column>`, never an error. Where engines differ in silence the expression settles it:
-2.9 is no integer, "1_000", "- " and "0x1F" are no numbers, half rounds away from zero, "01/02/26" is no date in dd/MM/yyyy,
-a no-break space is not trimmed.
+where its text is not, never an error. Where engines differ in silence the expression settles it: 2.9 is no integer;
+"1_000", "- " and "0x1F" are no numbers; half rounds away from zero; "01/02/26" is no date in dd/MM/yyyy; a no-break
+space is not trimmed.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _TIME = rf"\s*{_CLOCK}\s*"
 _DIRECTIVES = {
     "%Y": "[0-9]{4}",
     "%j": "[0-9]{3}",
+    "%-j": "[0-9]{1,3}",
     "%Z": "[A-Za-z][A-Za-z0-9_/+-]*",
     "%y": "[0-9]{2}",
     "%z": _OFFSET,
@@ -51,7 +52,7 @@ _DIRECTIVES = {
 
 @dataclass(frozen=True)
 class Conformed:
-    """One column ready for a query: `text` is what arrived, `value` what it became, `wrong` how to say that it did not."""
+    """One column ready for a query: `text` is what arrived, `value` what it became, `wrong` how to say it did not."""
 
     column: Column
     text: str
@@ -232,7 +233,7 @@ _TEXT_READERS = {
 }
 
 
-def _from_type(column: Column, sql: str, kind: pa.DataType) -> str | None:
+def _from_type(column: Column, sql: str, kind: pa.DataType) -> str | None:  # noqa: C901, PLR0911 - a table, a line a pair
     """From a typed source column without a way through text, or None where text is the way."""
     import pyarrow as pa
 
@@ -264,7 +265,7 @@ def _wrong(column: Column) -> str:
     what = {
         "integer": "is not an integer",
         "number": "is not a number",
-        "decimal": f"is not a number of at most {(column.precision or 18) - (column.scale or 0)} digits before the point",
+        "decimal": f"is not a number that fits {sql_type(column).lower()}",
         "boolean": "is not true or false",
         "date": "is not a date",
         "timestamp": "is not a date and time",

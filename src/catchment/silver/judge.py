@@ -40,7 +40,7 @@ QUARANTINE = pa.schema(
 
 @dataclass(frozen=True)
 class Judge:
-    """Queries over a span of one bronze table; with a refine function its result is judged, without one the span itself.
+    """Queries over a span of one bronze table; its rows are judged, or what a refine function made of them.
 
     Frames: `bronze`; `typed`, the span as the contract's types; `refined`, what a function made of it; `judged`, either
     with its faults. Everything that a rejected row needs rides beside it in one struct, which is NULL in a good row, so

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -45,7 +45,8 @@ class RefineFunction:
         try:
             refined = function(first, **given)
         except Refused as error:
-            raise Refused(f"{self._place(error)}  {error.message}", hint=error.hint) from None
+            message = f"{self._place(error)}  {error.message}"
+            raise Refused(message, hint=error.hint) from None
         except ConfigError:
             raise
         except Exception as error:
@@ -141,10 +142,12 @@ class _Frame(nw.LazyFrame[Any]):
     engine: ClassVar[Engine[Any]]
 
     def collect(self, *_: Any, **__: Any) -> NoReturn:
-        raise Refused("refine collects a frame (collect): it must stay lazy. Return the frame itself.")
+        message = "refine collects a frame (collect): it must stay lazy. Return the frame itself."
+        raise Refused(message)
 
     def sink_parquet(self, *_: Any, **__: Any) -> NoReturn:
-        raise Refused("refine writes a file (sink_parquet): it only describes rows.")
+        message = "refine writes a file (sink_parquet): it only describes rows."
+        raise Refused(message)
 
 
 class _LookupFrame(_Frame):
@@ -170,15 +173,17 @@ class _LookupFrame(_Frame):
 
     def join(self, other: Any, *args: Any, **options: Any) -> Any:
         if isinstance(other, _Rows):
-            raise Refused(
+            message = (
                 f"refine starts from look-up `{self.name}` and joins the first frame to it. Start from the first frame."
             )
+            raise Refused(message)
         return nw.LazyFrame.join(self, _as(type(self), other), *args, **options)._keyed(())
 
 
 def _refused(method: str, words: str) -> Callable[..., NoReturn]:
     def refuse(_: Any, *__: Any, **___: Any) -> NoReturn:
-        raise Refused(f"refine {words} ({method}): a refine function works row by row. {_PLACE}")
+        message = f"refine {words} ({method}): a refine function works row by row. {_PLACE}"
+        raise Refused(message)
 
     return refuse
 
@@ -220,24 +225,29 @@ class _Rows(_Frame):
 
     def explode(self, columns: Any, *more: str, **options: Any) -> Any:
         if not self.explodes:
-            raise Refused("refine makes several rows of one (explode): then the contract needs a key (primaryKey).")
+            message = "refine makes several rows of one (explode): then the contract needs a key (primaryKey)."
+            raise Refused(message)
         return nw.LazyFrame.explode(self, columns, *more, **options)
 
     def join(self, other: Any, on: Any = None, how: Any = "inner", **options: Any) -> Any:
         if isinstance(other, _Rows):
-            raise Refused(f"refine joins its first frame to itself: a refine function works row by row. {_PLACE}")
+            message = f"refine joins its first frame to itself: a refine function works row by row. {_PLACE}"
+            raise Refused(message)
         if not isinstance(other, _LookupFrame):
-            raise Refused(f"refine joins to {_called(other)}: only the look-ups named under `with:` can be joined.")
+            message = f"refine joins to {_called(other)}: only the look-ups named under `with:` can be joined."
+            raise Refused(message)
         if how not in ("left", "inner", "semi", "anti"):
-            raise Refused(f"refine makes a {how} join: left, inner, semi and anti are row-wise.")
+            message = f"refine makes a {how} join: left, inner, semi and anti are row-wise."
+            raise Refused(message)
         right = options.get("right_on") or on or ()
         covered = {right} if isinstance(right, str) else set(right)
         if how in ("left", "inner") and not (other.key and other.key <= covered):
             named = ", ".join(sorted(other.key)) or "unknown after what was done to it"
-            raise Refused(
+            message = (
                 f"refine joins look-up `{other.name}` on {', '.join(sorted(covered))}, but its key is {named}:"
                 " one row could become several. Join on the whole key, or group the look-up by the columns of the join."
             )
+            raise Refused(message)
         return nw.LazyFrame.join(self, _as(type(self), other), on=on, how=how, **options)
 
     def _checked(self, frame: Any) -> Any:
@@ -252,7 +262,8 @@ class _Rows(_Frame):
             if found is None and isinstance(node, exp.Anonymous):
                 found = _BEYOND_BY_NAME.get(node.name.lower())
             if found is not None:
-                raise Refused(f"refine {found}: a refine function works row by row. {_PLACE}")
+                message = f"refine {found}: a refine function works row by row. {_PLACE}"
+                raise Refused(message)
         return frame
 
 
@@ -274,21 +285,12 @@ _BEYOND_BY_NAME = {
 }
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What a refine function gives on empty frames: its columns and how they come about."""
-
-    columns: Sequence[str]
-    sql: str
-
-
 def trace(
     function: RefineFunction, engine: Engine[Any], rows: Any, lookups: Mapping[str, Lookup], *, explodes: bool
-) -> Trace:
-    """Run the function twice on empty frames; what differs between the two changes by itself. Raises Refused."""
+) -> Any:
+    """The function's frame over empty ones, made twice: what differs changes by itself. Raises Refused."""
     first, second = (function.call(engine, rows, lookups, explodes=explodes) for _ in range(2))
-    sql = engine.tree(first).sql()
-    if sql != engine.tree(second).sql():
+    if engine.tree(first).sql() != engine.tree(second).sql():
         message = f"{function.file}  refine gives another result each time it is called: it uses the clock or chance"
         raise Refused(message, hint="use a column of the row, such as its own time, instead of now()")
-    return Trace(columns=tuple(engine.schema(first).names), sql=sql)
+    return first

@@ -1,6 +1,6 @@
 """A contract's rules as expressions: what a row must meet, and what a whole load should.
 
-A row rule is a condition for being *wrong*, so that NULL, which is neither, counts as right; only `required` looks at it.
+A row rule is a condition for being *wrong*, so that NULL, which is neither, counts as right but for `required`.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ class Refining:
 
 
 def lookups(table: definitions.Table, lake: Lake, engine: Engine[Any]) -> dict[str, Lookup]:
-    """The silver tables under `with:` as they are now: their contract's columns, one row a key; empty where none is yet."""
+    """The silver tables under `with:` as they are now: the contract's columns, one row a key; or empty."""
     found = {}
     for name, contract in (table.lookups or {}).items():
         columns = ", ".join(naming.quoted(column.name) for column in contract.columns)

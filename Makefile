@@ -1,0 +1,50 @@
+# The verbs of the bench, the same for people and CI. Needs Python 3.11 or newer and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Tests and checks leave no bytecode question open: sqlglot alone takes a second to compile at every start without it.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: setup demo test check services bench soak docs lock clean
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'catchment needs Python 3.11 or newer')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: $(VENV)/.ready  ## make .venv from the lock
+
+demo: setup  ## the shop, from files to tested gold, without a server
+	$(BIN)/catchment demo
+
+test: setup  ## everything that needs no server
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: setup  ## format, lint, types, imports, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/build.py --check
+
+services: setup  ## the same promises against real servers; the walk has none yet
+	@echo "no service tests yet: every system of this version runs in process"
+
+bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet machine
+	$(BIN)/python benchmarks/csv_to_gold.py
+
+soak: setup  ## the crash harness at random, for as long as SOAK_S says
+	$(BIN)/python -m pytest tests/soak -p no:cacheprovider --timeout 0
+
+docs: setup  ## generated reference pages, written anew
+	$(BIN)/python docs/build.py
+
+lock:  ## resolve pyproject.toml anew; the lock names no registry
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-annotate --output-file requirements.lock
+
+clean:  ## remove what the verbs made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build

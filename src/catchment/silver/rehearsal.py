@@ -1,0 +1,83 @@
+"""Rehearse: a silver table's whole refine on empty frames, so that `check` finds what only the engine can know."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pyarrow as pa
+
+from catchment import naming
+from catchment.errors import CatchmentError, Problem
+from catchment.interfaces import Engine
+from catchment.records import bronze_schema
+from catchment.silver.conform import DOCUMENT, arrow_type, conform
+from catchment.silver.definition import Table
+from catchment.silver.judge import Judge
+from catchment.silver.refine import Lookup, RefineFunction, trace
+from catchment.silver.rules import faults
+from catchment.silver.step import refuse_wrong_columns
+
+_PLACE = re.compile(r"(?P<file>\S+?\.(?:py|ya?ml))(?::(?P<line>\d+))?:?\s+(?P<words>.*)", re.DOTALL)
+
+
+def rehearse(table: Table, engine: Engine[Any], *, documents: bool, bronze: pa.Schema | None) -> list[Problem]:
+    """What is wrong with a table's contract or refine function; `bronze` is its input's schema where it has landed.
+
+    Without one, text columns named by the contract stand in, or one document where `documents` says so.
+    """
+    schema = bronze if bronze is not None else _expected(table, documents=documents)
+    try:
+        _bind(table, engine, schema)
+    except CatchmentError as error:
+        return [_problem(error, table)]
+    return []
+
+
+def _expected(table: Table, *, documents: bool) -> pa.Schema:
+    paths = [column.source.startswith("$") for column in table.contract.columns]
+    if documents or any(paths):
+        return bronze_schema([DOCUMENT])
+    read = [column.source for column in table.contract.columns if not column.derived]
+    return bronze_schema(list(dict.fromkeys(map(naming.column, read))))
+
+
+def _bind(table: Table, engine: Engine[Any], schema: pa.Schema) -> None:
+    function, contract = table.function, table.contract
+    judge = Judge(
+        stream=table.stream,
+        contract=contract,
+        conformed=conform(contract, schema, derived=function is not None),
+        faults=faults(contract, keyed=table.mode != "append"),
+        schema=schema,
+        has_function=function is not None,
+    )
+    bronze = engine.frame(schema.empty_table())
+    typed = engine.query(judge.typed(), {"bronze": bronze})
+    frames = {"bronze": bronze, "typed": typed, "judged": typed}
+    if function is not None:
+        refined = _traced(function, engine, engine.query(judge.readable(), frames), table)
+        frames["judged"] = engine.query(judge.judged(), {"refined": refined})
+    engine.schema(engine.query(judge.good(0), frames))
+
+
+def _traced(function: RefineFunction, engine: Engine[Any], rows: Any, table: Table) -> Any:
+    lookups = {
+        name: Lookup(
+            frame=engine.frame(pa.schema([(c.name, arrow_type(c)) for c in found.columns]).empty_table()),
+            key=found.key,
+        )
+        for name, found in (table.lookups or {}).items()
+    }
+    refined = trace(function, engine, rows, lookups, explodes=bool(table.contract.key))
+    refuse_wrong_columns(table, engine.schema(refined))
+    return refined
+
+
+def _problem(error: CatchmentError, table: Table) -> Problem:
+    found = _PLACE.fullmatch(error.message)
+    if found is None:
+        message = f"silver.{table.name}: {error.message}"
+        return Problem(file=table.contract.file, message=message, key=table.name, cure=error.hint)
+    line = None if found["line"] is None else int(found["line"])
+    return Problem(file=found["file"], line=line, message=found["words"], key=table.name, cure=error.hint)

@@ -27,19 +27,19 @@ check: setup  ## format, lint, types, imports, docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python docs/build.py --check
+	$(BIN)/python -m pytest -q tests/unit/test_docs.py
 
 services: setup  ## the same promises against real servers; the walk has none yet
 	@echo "no service tests yet: every system of this version runs in process"
 
 bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet machine
-	$(BIN)/python benchmarks/csv_to_gold.py
+	$(BIN)/python benchmarks/csv_to_gold/run.py
 
 soak: setup  ## the crash harness at random, for as long as SOAK_S says
 	$(BIN)/python -m pytest tests/soak -p no:cacheprovider --timeout 0
 
 docs: setup  ## generated reference pages, written anew
-	$(BIN)/python docs/build.py
+	$(BIN)/python docs/reference/generate.py
 
 lock:  ## resolve pyproject.toml anew; the lock names no registry
 	$(BIN)/python -m pip install --quiet uv

@@ -1,6 +1,6 @@
-"""Makes what the models of catchment.yaml know into files: `python docs/reference/generate.py` from the repository.
+"""Makes the reference pages that the code knows by itself: `make docs`, or `python docs/reference/generate.py`.
 
-A test holds the files against these functions.
+Tests hold the files against these functions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from catchment.cli.reference import reference
 from catchment.declaration import FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
 from catchment.project import json_schema
 
@@ -78,6 +79,7 @@ def _kind(annotation: Any) -> str:
 
 
 def main() -> None:
+    (HERE / "commands.md").write_text(reference(), encoding="utf-8")
     (HERE / "catchment.schema.json").write_text(schema_text(), encoding="utf-8")
     page = HERE / "catchment-yaml.md"
     text = page.read_text(encoding="utf-8")

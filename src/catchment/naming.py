@@ -60,9 +60,9 @@ def is_name(text: str) -> bool:
 
 
 def column(header: str) -> str:
-    """A source's column header as a column name: characters that Delta refuses become one underscore."""
-    name = _FORBIDDEN.sub("_", header.strip()).strip("_") or header.strip().strip(" ") or "column"
-    return f"source{name}" if f"_{name.lstrip('_')}" in BRONZE_COLUMNS and name.startswith("_") else name
+    """A source's column header as a column name: what Delta refuses becomes one underscore, and none stands in front,
+    where ours have it."""
+    return _FORBIDDEN.sub("_", header.strip()).strip("_") or "column"
 
 
 def columns(headers: Iterable[str]) -> list[str]:

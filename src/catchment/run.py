@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import threading
 import time
 import uuid
@@ -32,6 +33,9 @@ from catchment.interfaces import Listener, Tell
 from catchment.plan import needs
 from catchment.project import Project
 from catchment.records import Cursor, Pending, Step
+
+_BUG = "this is a bug: catchment --debug run shows where"
+_log = logging.getLogger(__name__)
 
 _TRIES = 3
 # Two runs at once, or compaction going on beside one, lose a race now and then; each loss is another's progress.
@@ -164,9 +168,14 @@ class _Run:
             self._finish(step, "failed", time.monotonic() - began, cause=error.message, hint=error.hint)
         except Exception as error:
             # A bug of ours, or a library's; the run goes on with what does not depend on it.
+            _log.debug("step %s", step.id, exc_info=True)
             cause = f"{type(error).__name__}: {error}"
             self._finish(
-                step, "failed", time.monotonic() - began, cause=cause, hint="this is a bug: run again with --debug"
+                step,
+                "failed",
+                time.monotonic() - began,
+                cause=cause,
+                hint="this is a bug: catchment --debug run shows where",
             )
         else:
             self._finish(step, "done" if did else "nothing_new", time.monotonic() - began)

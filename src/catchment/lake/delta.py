@@ -203,7 +203,9 @@ class DeltaLakeTable(Table):
             "nullCount": {c: nulls for c, (_, _, nulls) in file.statistics.items()},
         }
         path = os.path.relpath(file.path, self._path)
-        return AddAction(path, file.bytes, {}, _milliseconds(), True, json.dumps(statistics))
+        # As UTF-8: delta-rs reads a pair of \\u escapes as another character, and then excludes rows that are there.
+        told = json.dumps(statistics, ensure_ascii=False)
+        return AddAction(path, file.bytes, {}, _milliseconds(), True, told)
 
     def _remove(self, path: str) -> RemoveAction:
         relative = urllib.parse.quote(os.path.relpath(path, self._path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,42 +60,40 @@ class Judge:
         values = [f"{item.value} AS {quoted(item.column.name)}" for item in self.conformed]
         texts = [f"{item.text} AS {_text(item)}" for item in self._fallible()]
         identity = [f"{literal(self.stream)} AS _stream", "_shard", "_load", "_row"]
-        inner = ", ".join([*identity, f"{self._arrived()} AS _bronze", *values, *texts])
-        rules = [] if self.has_function else list(self.faults)
-        wrong = " OR ".join(["_bronze.defect IS NOT NULL", *map(_unread, self._fallible()), *map(_broken, rules)])
-        flags = [_reason(None, "readable", "_bronze.defect IS NOT NULL", "_bronze.defect", "NULL")]
-        flags += [
-            _reason(item.column.name, "type", _unread(item), literal(item.wrong or ""), _text(item))
-            for item in self._fallible()
-        ]
-        reasons = _listed([*flags, *(self._rule_reason(fault) for fault in rules)])
+        inner = ", ".join([*identity, *self._arrived(), *values, *texts])
+        wrong = " OR ".join([f"{_DEFECT} IS NOT NULL", *map(_unread, self._fallible()), *map(_broken, self._rules())])
         columns = ", ".join([*IDENTITY, *(quoted(item.column.name) for item in self.conformed)])
-        reject = f"{{'place': {self._place('_bronze')}, 'reasons': {reasons}}}"
+        # One text instead of a struct: every good row has a NULL of it, and one is cheaper to keep than ten.
+        reject = f"CAST(to_json({self._place(self._fallible())}) AS VARCHAR)"
         return parsed(
             f"SELECT {columns}, CASE WHEN {wrong} THEN {reject} END AS _reject FROM (SELECT {inner} FROM bronze)"
         )
 
-    def _arrived(self) -> str:
-        """The bronze row as one struct, so that its columns and the contract's may share names."""
-        ours = "'defect': _defect, 'origin': _origin, 'position': _position, 'loaded_at': _loaded_at, 'raw': _raw"
-        names = [name for name in self.schema.names if name not in BRONZE_COLUMNS]
-        fields = ", ".join(f"{literal(name)}: {quoted(name)}" for name in names)
-        return f"{{{ours}, 'columns': {{{fields}}}}}"
+    def _rules(self) -> Sequence[Fault]:
+        return () if self.has_function else self.faults
 
-    def _place(self, arrived: str) -> str:
+    def _arrived(self) -> list[str]:
+        """The bronze row under names of its own, for its columns and the contract's may be called the same."""
+        names = [name for name in self.schema.names if name not in IDENTITY]
+        return [f"{quoted(name)} AS {_bronze(name)}" for name in names]
+
+    def _place(self, texts: Sequence[Conformed]) -> str:
         """Where a row came from and what it was, as quarantine keeps it; `raw` is JSON of the bronze columns."""
         names = [name for name in self.schema.names if name not in BRONZE_COLUMNS]
-        whole = (
-            f"{arrived}.columns.{quoted(DOCUMENT)}"
-            if names == [DOCUMENT]
-            else f"CAST(to_json({arrived}.columns) AS VARCHAR)"
-        )
-        broken = f"CAST(to_json({{'_raw': CAST({arrived}.raw AS VARCHAR)}}) AS VARCHAR)"
-        raw = f"CASE WHEN {arrived}.defect IS NULL THEN {whole} ELSE {broken} END"
+        fields = ", ".join(f"{literal(name)}: {_bronze(name)}" for name in names)
+        whole = _bronze(DOCUMENT) if names == [DOCUMENT] else f"CAST(to_json({{{fields}}}) AS VARCHAR)"
+        broken = f"CAST(to_json({{'_raw': CAST({_bronze('_raw')} AS VARCHAR)}}) AS VARCHAR)"
+        raw = f"CASE WHEN {_DEFECT} IS NULL THEN {whole} ELSE {broken} END"
+        told = "".join(f", {literal(_text_name(item))}: {_text(item)}" for item in texts)
         return (
-            f"{{'origin': {arrived}.origin, 'position': {arrived}.position,"
-            f" 'loaded_at': {arrived}.loaded_at, 'raw': {raw}}}"
+            f"{{'defect': {_DEFECT}, 'origin': {_bronze('_origin')}, 'position': {_bronze('_position')},"
+            f" 'loaded_at': {_bronze('_loaded_at')}, 'raw': {raw}{told}}}"
         )
+
+    def _place_types(self) -> str:
+        """The types of `_place`, for reading it from JSON again."""
+        types = dict.fromkeys(("defect", "origin", "raw", *map(_text_name, self._fallible())), "VARCHAR")
+        return json.dumps({**types, "position": "BIGINT", "loaded_at": "TIMESTAMPTZ"})
 
     def _fallible(self) -> list[Conformed]:
         return [item for item in self.conformed if item.wrong is not None]
@@ -121,17 +120,30 @@ class Judge:
         return parsed(f"SELECT {', '.join(columns)} FROM judged WHERE _reject IS NULL")
 
     def unread(self, number: int) -> exp.Query:
-        """Rows of `typed` that are rejected, as quarantine has them."""
+        """Rows of `typed` that are rejected, as quarantine has them.
+
+        Their reasons are told here, over rejected rows alone: thirty cases a row are dear where few rows need them.
+        """
+        reasons = [_reason(None, "readable", f"{_DEFECT} IS NOT NULL", _DEFECT, "NULL")]
+        reasons += [
+            _reason(item.column.name, "type", _unread(item), literal(item.wrong or ""), _text(item))
+            for item in self._fallible()
+        ]
+        reasons += [self._rule_reason(fault) for fault in self._rules()]
+        read = f"from_json(_reject, {literal(self._place_types())}) AS place"
+        place = f"SELECT *, {read} FROM typed WHERE _reject IS NOT NULL"
+        told = [f"place.defect AS {_DEFECT}"]
+        told += [f"place.{quoted(_text_name(item))} AS {_text(item)}" for item in self._fallible()]
         return parsed(
-            f"SELECT {', '.join(IDENTITY)}, {_unpacked('_reject.place')}, CAST({number} AS BIGINT) AS _judged,"
-            " 'rejected' AS status, _reject.reasons AS reasons, _reject.place.raw AS raw"
-            " FROM typed WHERE _reject IS NOT NULL"
+            f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
+            f" 'rejected' AS status, {_listed(reasons)} AS reasons, place.raw AS raw"
+            f" FROM (SELECT *, {', '.join(told)} FROM ({place}))"
         )
 
     def faulty(self, number: int) -> exp.Query:
         """Rows of `judged` that a function made and the rules reject, as quarantine has them."""
-        arrived = f"SELECT {', '.join(IDENTITY[1:])}, {self._arrived()} AS arrived FROM bronze"
-        place = f"SELECT {', '.join(IDENTITY[1:])}, {self._place('arrived')} AS place FROM ({arrived})"
+        arrived = f"SELECT {', '.join([*IDENTITY[1:], *self._arrived()])} FROM bronze"
+        place = f"SELECT {', '.join(IDENTITY[1:])}, {self._place(())} AS place FROM ({arrived})"
         return parsed(
             f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
             " 'rejected' AS status, _reject AS reasons, place.raw AS raw"
@@ -148,8 +160,19 @@ class Judge:
         return _reason(fault.column, fault.rule, condition, literal(fault.message), value)
 
 
+def _bronze(name: str) -> str:
+    return quoted(f"_bronze_{name}")
+
+
+_DEFECT = _bronze("_defect")
+
+
+def _text_name(item: Conformed) -> str:
+    return f"_text_{item.column.name}"
+
+
 def _text(item: Conformed) -> str:
-    return quoted(f"_text_{item.column.name}")
+    return quoted(_text_name(item))
 
 
 def _unread(item: Conformed) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -58,20 +59,19 @@ class RefineFunction:
             )
             raise Refused(message)
         native = engine.native(refined)
-        self._refuse_beyond(engine.tree(native))
+        self._refuse_beyond(engine.tree(native), refined.unions)
         return native
 
-    def _refuse_beyond(self, tree: Any) -> None:
+    def _refuse_beyond(self, tree: Any, unions: int) -> None:
         """What no single operation shows: a look at other rows inside a filter, frames put one under the other."""
         from sqlglot import exp
 
-        for node in tree.walk(prune=lambda n: isinstance(n, exp.Join)):
-            if isinstance(node, exp.Window):
-                message = f"{self.file}  refine {_BEYOND['Window']}: a refine function works row by row. {_PLACE}"
-                raise Refused(message)
-            if isinstance(node, exp.SetOperation):
-                message = f"{self.file}  refine puts frames one under the other (concat): a row may come out once only"
-                raise Refused(message)
+        if _path(tree, exp.Window):
+            message = f"{self.file}  refine {_BEYOND['Window']}: a refine function works row by row. {_PLACE}"
+            raise Refused(message)
+        if len(_path(tree, exp.SetOperation)) > unions:
+            message = f"{self.file}  refine puts frames one under the other (concat): a row may come out once only"
+            raise Refused(message)
 
     def _place(self, error: BaseException) -> str:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
@@ -120,6 +120,13 @@ class Lookup:
 
 def _as(kind: type[Any], lazy: nw.LazyFrame[Any]) -> Any:
     return kind(lazy._compliant_frame, level="lazy")
+
+
+def _path(tree: Any, kind: type[Any]) -> list[Any]:
+    """Nodes of a kind on the path of the first frame: look-ups, which come in by joins, may hold them."""
+    from sqlglot import exp
+
+    return [node for node in tree.walk(prune=lambda n: isinstance(n, exp.Join)) if isinstance(node, kind)]
 
 
 def _called(value: object) -> str:
@@ -192,6 +199,7 @@ class _Rows(_Frame):
     """The first frame. Our own columns, which begin with an underscore, go with it through every `select`."""
 
     explodes: ClassVar[bool]
+    unions: ClassVar[int] = 0  # of its own making: `explode` puts rows with nothing to explode under the others
 
     group_by = _refused("group_by", "groups rows")
     unique = _refused("unique", "drops duplicates")
@@ -227,7 +235,14 @@ class _Rows(_Frame):
         if not self.explodes:
             message = "refine makes several rows of one (explode): then the contract needs a key (primaryKey)."
             raise Refused(message)
-        return nw.LazyFrame.explode(self, columns, *more, **options)
+        from sqlglot import exp
+
+        made = nw.LazyFrame.explode(self, columns, *more, **options)
+        unions = len(_path(self.engine.tree(self.engine.native(made)), exp.SetOperation))
+        return _as(type("Rows", (type(self),), {"unions": unions}), made)
+
+    def rename(self, mapping: Mapping[str, str]) -> Any:
+        return self._checked(nw.LazyFrame.rename(self, dict(mapping)))
 
     def join(self, other: Any, on: Any = None, how: Any = "inner", **options: Any) -> Any:
         if isinstance(other, _Rows):
@@ -264,7 +279,24 @@ class _Rows(_Frame):
             if found is not None:
                 message = f"refine {found}: a refine function works row by row. {_PLACE}"
                 raise Refused(message)
+        self._refuse_lost_identity(frame, tree)
         return frame
+
+    def _refuse_lost_identity(self, frame: Any, tree: Any) -> None:
+        """Our own columns must come out of an operation as they went in."""
+        from sqlglot import exp
+
+        ours, names = self._ours(), frame.collect_schema().names()
+        changed = [name for name in ours if name not in names]
+        for projected in tree.selects:
+            name, value = projected.alias_or_name, projected.unalias()
+            if name in ours and not (isinstance(value, exp.Column) and value.name == name):
+                changed.append(name)
+        if changed:
+            message = (
+                f"refine changes {', '.join(changed)}: columns that begin with an underscore are a row's identity."
+            )
+            raise Refused(message)
 
 
 _BEYOND = {
@@ -290,7 +322,23 @@ def trace(
 ) -> Any:
     """The function's frame over empty ones, made twice: what differs changes by itself. Raises Refused."""
     first, second = (function.call(engine, rows, lookups, explodes=explodes) for _ in range(2))
-    if engine.tree(first).sql() != engine.tree(second).sql():
+    if _lasting(engine.tree(first)) != _lasting(engine.tree(second)):
         message = f"{function.file}  refine gives another result each time it is called: it uses the clock or chance"
         raise Refused(message, hint="use a column of the row, such as its own time, instead of now()")
     return first
+
+
+# Narwhals names what it needs for a moment by chance, in `unique` of a look-up for example.
+_MOMENTARY = re.compile(r"(nw|row_index_?)[0-9a-f]{8,}")
+
+
+def _lasting(tree: Any) -> str:
+    """How a frame is computed, without names that mean nothing."""
+    from sqlglot import exp
+
+    plain = tree.copy()
+    for identifier in plain.find_all(exp.Identifier):
+        if _MOMENTARY.fullmatch(identifier.name):
+            identifier.set("this", "momentary")
+    text: str = plain.sql()
+    return text

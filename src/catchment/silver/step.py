@@ -22,7 +22,7 @@ from catchment.records import Change, Claim, DataFile, Progress, Scan
 from catchment.silver import definition as definitions
 from catchment.silver.conform import arrow_type, conform
 from catchment.silver.judge import QUARANTINE, Judge, count_reasons, parsed
-from catchment.silver.modes import Merge
+from catchment.silver.modes import EVERYTHING, Merge
 from catchment.silver.refine import Lookup, RefineFunction
 from catchment.silver.rules import faults, figures, verdicts
 
@@ -154,14 +154,31 @@ class Refining:
             keys = self.engine.kept(self.engine.query(mode.keys(), {"fresh": fresh}))
             frames = {"present": self.engine.frame(present, file_column="_file"), "keys": keys}
             touched = self.engine.fetch(mode.touched("_file"), frames).column("file").to_pylist()
-        frames = {"present": self.engine.frame(replace(present, files=tuple(touched))), "fresh": fresh}
-        frames["contested"] = self.engine.kept(self.engine.query(mode.contested(), frames))
-        counted = self.engine.fetch(parsed("SELECT COALESCE(SUM(_n), 0) AS n FROM contested"), frames)
-        files: list[DataFile] = []
-        for query in mode.reduce(int(counted.column("n")[0].as_py()), self.engine.memory_bytes):
-            self.stopping()
-            files += self.engine.write(self.engine.query(query, frames), folder, prefix)
+        touched_scan = replace(present, files=tuple(touched))
+        frames = {"present": self.engine.frame(touched_scan), "fresh": fresh}
+        counted = self.engine.fetch(parsed("SELECT count(*) AS n FROM present"), frames)
+        everything = rows.good_rows + int(counted.column("n")[0].as_py())
+        frames["winners"], winners = self._winners(mode, frames, everything)
+        reduced = parsed(EVERYTHING) if winners == everything else mode.reduced()
+        self.stopping()
+        files = self.engine.write(self.engine.query(reduced, frames), folder, prefix)
+        if sum(file.rows for file in files) != winners:
+            message = f"silver.{self.table.name}: refine makes one key several times from one row"
+            raise DataError(message, hint="add what tells them apart to the key, or leave the others out")
         return files, touched
+
+    def _winners(self, mode: Merge, frames: Mapping[str, Any], everything: int) -> tuple[Any, int]:
+        """The rows that shall be there, by key and identity, and how many they are."""
+        buckets = mode.buckets(everything, self.engine.memory_bytes)
+        parts = {}
+        for bucket in range(buckets):
+            self.stopping()
+            ranked = self.engine.query(mode.winners(bucket, buckets), frames)
+            parts[f"part_{bucket}"] = self.engine.kept(ranked)
+        union = parsed(" UNION ALL ".join(f"SELECT * FROM {part}" for part in parts))
+        winners = self.engine.query(union, parts)
+        counted = self.engine.fetch(parsed("SELECT count(*) AS n FROM winners"), {"winners": winners})
+        return winners, int(counted.column("n")[0].as_py())
 
     def _report(self, rows: Rows, measured: Mapping[str, int], claim: Claim) -> None:
         written, good, rejected = measured["_written"], rows.good_rows, rows.rejected

@@ -138,6 +138,8 @@ class Cutter:
             return self._nothing()
         if text[:3] == BOM:
             text = b"\n" + bytes(text)  # or Arrow takes the first row's own U+FEFF for a byte order mark
+        if text[-1] not in b"\r\n":
+            text = bytes(text) + b"\n"  # or Arrow takes an empty last field for a quoted one: "", gives no null
         return pyarrow.csv.read_csv(
             pa.BufferReader(text),
             pyarrow.csv.ReadOptions(column_names=self.columns, block_size=max(_BLOCK, 4 * longest)),

@@ -1,7 +1,7 @@
 """The crash harness: a run killed with `kill -9` at every event and named point, then run again.
 
 Every table format, broker and source is put through it. A child process runs a project and dies at the n-th event it
-tells; named points inside a step (`silver.filled`, `publish.ready`) are events too. Afterwards an undisturbed run must
+tells, or at one by name; named points inside a step (`silver.filled`, `publish.ready`) are events too. Afterwards an undisturbed run must
 leave what it would have left anyway:
 
     ended = run_until(project, kill_at=7)      # a child of its own; ended.killed, ended.events
@@ -51,7 +51,7 @@ class Ended:
 class _Witness(Listener):
     """Writes down each event before anything can happen to the process, and kills it at the n-th."""
 
-    def __init__(self, log: Path, kill_at: int | None) -> None:
+    def __init__(self, log: Path, kill_at: int | str | None) -> None:
         self._log = log.open("a", encoding="utf-8")
         self._kill_at = kill_at
         self._count = 0
@@ -62,11 +62,11 @@ class _Witness(Listener):
         cause = f"\t{event.cause}" if isinstance(event, StepFinished) and event.cause else ""
         self._log.write(f"{words}{cause}".replace("\n", " ") + "\n")
         self._log.flush()
-        if self._count == self._kill_at:
+        if self._kill_at in (self._count, words):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _child(folder: Path, log: Path, kill_at: int | None, select: Sequence[str], rebuild: frozenset[str]) -> None:
+def _child(folder: Path, log: Path, kill_at: int | str | None, select: Sequence[str], rebuild: frozenset[str]) -> None:
     from catchment.plan import plan
     from catchment.project import load_project
     from catchment.run import run
@@ -113,7 +113,7 @@ class Child:
 
 
 def start(
-    folder: Path, *, kill_at: int | None = None, select: Iterable[str] = (), rebuild: Iterable[str] = ()
+    folder: Path, *, kill_at: int | str | None = None, select: Iterable[str] = (), rebuild: Iterable[str] = ()
 ) -> Child:
     """Start a run in a process of its own; several at once are meant to be safe."""
     log = folder / ".catchment" / f"crash-{random.getrandbits(48):012x}.log"
@@ -124,9 +124,9 @@ def start(
 
 
 def run_until(
-    folder: Path, *, kill_at: int | None = None, select: Iterable[str] = (), rebuild: Iterable[str] = ()
+    folder: Path, *, kill_at: int | str | None = None, select: Iterable[str] = (), rebuild: Iterable[str] = ()
 ) -> Ended:
-    """Run the project in a process that is killed at its n-th event, or never."""
+    """Run the project in a process that is killed at its n-th event, at a named point or event, or never."""
     return start(folder, kill_at=kill_at, select=select, rebuild=rebuild).join()
 
 

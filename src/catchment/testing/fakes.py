@@ -1,4 +1,4 @@
-"""Fakes for tests of steps: a source that follows a script, a listener that remembers, a bench to land and refine on."""
+"""Fakes for tests of steps: a source that follows a script, a listener that remembers, a bench to work on."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from catchment import naming
 from catchment.contract import Column, Contract
+from catchment.declaration import FilesSource, FileStream, Gold, SilverTable, Target
 from catchment.errors import RetryableError
 from catchment.events import Event
 from catchment.interfaces import Engine, Lake, Listener, Source
-from catchment.project import FilesSource, FileStream, Gold, Project, SilverTable, Target
+from catchment.project import Project
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice
 
 E = TypeVar("E", bound=Event)
@@ -59,7 +60,7 @@ class End:
     """All there is when this is first met; the next read goes past it."""
 
 
-Part = pa.Table | Open | Tell | Crash | Transient | End
+Part: TypeAlias = Open | Tell | Crash | Transient | End | Any  # or a table of Arrow
 
 
 class ScriptedSource(Source):
@@ -68,7 +69,7 @@ class ScriptedSource(Source):
     It counts its `reads` and keeps what it heard in `acknowledged`; `script` may grow between reads.
     """
 
-    abilities: ClassVar[Abilities] = Abilities(keeps_types=True, acknowledges=True)
+    abilities: ClassVar[Abilities] = Abilities(keeps_types=True)
 
     def __init__(self, script: Sequence[Part], *, feed: str = FEED) -> None:
         self.script = list(script)
@@ -210,9 +211,7 @@ class Workbench:
         source = self._sources.setdefault(feed, ScriptedSource([], feed=feed))
         source.script += script
         step = f"land:{feed}"
-        return Landing(
-            step, source.feeds()[0], source, self.lake, self.engine, self.heard, _never, source.acknowledge
-        ).run()
+        return Landing(step, source.feeds()[0], source, self.lake, self.engine, self.heard, _never).run()
 
     def refine(self, table: Any, *, rebuild: bool = False) -> bool:
         """Refine what is new in the table's stream."""
@@ -231,7 +230,7 @@ class Workbench:
         ).run()
 
     def rows(self, name: str, sql: str = "SELECT * FROM t") -> list[dict[str, Any]]:
-        """Rows of a table, by its full name, as it is now; `sql` reads it as `t`. None where there is no table."""
+        """Rows of a table, by its full name, as it is now; `sql` reads it as `t`. No rows where there is no table."""
         import sqlglot
         from sqlglot import exp
 

@@ -21,6 +21,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -217,7 +218,8 @@ class DuckDBWarehouse(Warehouse):
 
     def _finish(self, build: DuckDBBuild, made_of: Mapping[str, Any]) -> None:
         """Everything durable before the rename makes it visible."""
-        text = json.dumps({**made_of, "build": build.number, "id": build.id})
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        text = json.dumps({**made_of, "build": build.number, "id": build.id, "published_at": at})
         try:
             connection = build.connect()
             connection.execute("create schema if not exists _catchment")

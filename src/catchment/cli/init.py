@@ -1,0 +1,157 @@
+"""`catchment init`: a project to start from, out of a template or out of one's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from catchment.cli.invocation import examples
+from catchment.cli.terminal import note, out
+from catchment.observe.words import about, aligned, pad, plural
+
+if TYPE_CHECKING:
+    from catchment.draft import DraftStream, TableGuess
+    from catchment.project import Project
+
+# What the listing says of the folders and files that a template writes.
+_PARTS = (
+    ("catchment.yaml", "start here"),
+    ("contracts", "one data contract per silver table"),
+    ("silver", "functions for what a contract cannot say"),
+    ("gold", "a dbt project"),
+    ("data", "what the shop has sold, with mistakes in it on purpose"),
+)
+
+# How many remarks about a table's columns fit into its line.
+_MOST_REMARKS = 2
+
+
+@click.command(
+    epilog=examples(
+        "catchment init shop",
+        "catchment init --template shop my_shop",
+        "catchment init --from 'shop/data/users/*.csv' my_users",
+    )
+)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.option(
+    "--template",
+    metavar="NAME",
+    help="`blank`, or `shop` with everything; without it the one named like the folder, else `blank`.",
+)
+@click.option(
+    "--from",
+    "pattern",
+    metavar="GLOB",
+    help="Draft the project from these files: CSV, JSON Lines or Parquet. Put the pattern into quotes.",
+)
+def init(folder: Path, template: str | None, pattern: str | None) -> None:
+    """Make a project in FOLDER, this one by default.
+
+    Nothing is ever overwritten. With --from, every file is read and each table gets a stream, a contract whose types
+    and key come with their evidence, and a stg model.
+    """
+    if pattern is not None and template is not None:
+        message = "--template and --from exclude each other"
+        raise click.UsageError(message)
+    if pattern is not None:
+        _from_files(folder, pattern)
+    else:
+        _from_template(folder, template)
+
+
+def _from_template(folder: Path, asked: str | None) -> None:
+    from catchment.project import load_project
+    from catchment.templates import template_names, write_template
+
+    own = folder.absolute().name
+    template = asked if asked is not None else own if own in template_names() else "blank"
+    written = write_template(template, folder, project_name=_name_of(folder))
+    out(f"Created {_shown(folder)} from template `{template}`: {contents(load_project(folder), folder)}.")
+    for line in _listing(folder, written):
+        out(line)
+    note(f"Next: {_go(folder)}{'catchment run' if template != 'blank' else 'write sources into catchment.yaml'}")
+
+
+def _name_of(folder: Path) -> str:
+    from catchment.draft.writing import project_name
+
+    return project_name(folder)
+
+
+def _listing(folder: Path, written: Sequence[Path]) -> list[str]:
+    top = {path.relative_to(folder).parts[0] for path in written}
+    rows = [(f"  {name}{'' if name.endswith('.yaml') else '/'}", words) for name, words in _PARTS if name in top]
+    width = max((len(name) for name, _ in rows), default=0) + 7
+    return [f"{pad(name, width)}{words}" for name, words in rows]
+
+
+def contents(project: Project, folder: Path) -> str:
+    """`4 streams, 4 silver tables, 14 gold models`."""
+    models = len(list((folder / project.gold.dbt / "models").glob("**/*.sql"))) if project.gold is not None else 0
+    return ", ".join(
+        (
+            plural(len(project.feeds()), "stream"),
+            plural(len(project.silver), "silver table"),
+            plural(models, "gold model"),
+        )
+    )
+
+
+def _shown(folder: Path) -> str:
+    return folder.absolute().name if str(folder) == "." else str(folder)
+
+
+def _go(folder: Path) -> str:
+    return "" if folder.absolute() == Path.cwd() else f"cd {folder} && "
+
+
+def _from_files(folder: Path, pattern: str) -> None:
+    from catchment.declaration import FILE
+    from catchment.draft import find_streams, study, write_draft
+
+    if (folder / FILE).exists():
+        from catchment.errors import ConfigError
+
+        message = f"nothing was written: {folder / FILE} is there already"
+        raise ConfigError(message, hint="choose a new folder: catchment init --from … FOLDER")
+    streams = find_streams(pattern)
+    note(f"Reading {plural(sum(len(stream.files) for stream in streams), 'file')} …")
+    tables = [study(stream) for stream in streams]
+    out(f"Read {plural(sum(len(s.files) for s in streams), 'file')} ({about(sum(t.rows for t in tables))} rows).")
+    for line in lines(tables):
+        out(line)
+    write_draft(tables, folder)
+    out(
+        f"Wrote {_shown(folder)}/: {plural(len(tables), 'stream')}, {plural(len(tables), 'contract')}"
+        f" (each type with its evidence as a comment), {plural(len(tables), 'stg model')}."
+    )
+    note(f"Next: {_go(folder)}catchment preview silver.{tables[0].name}")
+
+
+def lines(tables: Sequence[TableGuess]) -> list[str]:
+    """One line a table: its files, width, key, and what is worth knowing of its columns."""
+    return aligned(
+        [
+            (f"  {_files(table.stream)}", plural(len(table.columns), "column"), table.key.words, _remarks(table))
+            for table in tables
+        ],
+        gap="   ",
+    )
+
+
+def _files(stream: DraftStream) -> str:
+    return stream.shown if len(stream.files) == 1 else f"{stream.shown} ({plural(len(stream.files), 'file')})"
+
+
+def _remarks(table: TableGuess) -> str:
+    told = [column.remark for column in table.columns if column.remark is not None]
+    if table.has_odd_header:
+        told.insert(0, "the first line looks like a row: name the columns with `header: […]`")
+    if table.defects:
+        told.insert(0, f"{plural(table.defects, 'line')} cannot be read")
+    more = f" · {len(told) - _MOST_REMARKS} more in the contract" if len(told) > _MOST_REMARKS else ""
+    return " · ".join(told[:_MOST_REMARKS]) + more

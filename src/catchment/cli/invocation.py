@@ -1,0 +1,81 @@
+"""What every command knows about the call, and the options that several commands share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from catchment.project import Project
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The options before the command's name."""
+
+    project_folder: Path | None = None
+    debug: bool = False
+    no_colour: bool = False
+
+    def load(self) -> Project:
+        """The project that this call is about; raises ConfigError, or ProjectProblems with every mistake in it."""
+        from catchment.project import load_project
+
+        return load_project(self.folder())
+
+    def folder(self) -> Path:
+        """Where the project lies; raises ConfigError where there is none."""
+        if self.project_folder is not None:
+            return self.project_folder
+        from catchment.project import find_project
+
+        return find_project(Path.cwd())
+
+    def command(self, words: str) -> str:
+        """How to call `catchment <words>` for the same project, for hints."""
+        where = f"--project {self.project_folder} " if self.project_folder is not None else ""
+        return f"catchment {where}{words}"
+
+    @property
+    def colour(self) -> bool:
+        """Whether what people read on stderr has colours."""
+        plain = self.no_colour or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return sys.stderr.isatty() and not plain
+
+
+def examples(*lines: str) -> str:
+    """A command's examples as they stand at the end of its help; each one works in the shop project."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+target_option = click.option(
+    "--target", metavar="NAME", help="A target of catchment.yaml; without it the one marked `default`."
+)
+select_option = click.option(
+    "--select",
+    "select",
+    multiple=True,
+    metavar="STEP",
+    help="Only these steps: silver.users; +silver.users with what it needs; silver.users+ with what needs it."
+    " Repeatable.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/reference/json.md).")
+
+
+def limit_option(number: int) -> Callable[[Command], Command]:
+    return click.option(
+        "--limit", type=click.IntRange(min=0), default=number, show_default=True, help="At most so many rows."
+    )
+
+
+def target_name(project: Project, target: str | None) -> str:
+    """The name of the target that is meant; raises ConfigError where there is no such target."""
+    return project.target(target)[0]

@@ -1,0 +1,80 @@
+"""`catchment plan`: what a run would do, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from catchment.cli.invocation import Invocation, examples, json_option, select_option, target_name, target_option
+from catchment.cli.terminal import out, out_json
+from catchment.observe.words import pad, plural
+
+if TYPE_CHECKING:
+    from catchment.records import Pending
+
+
+@click.command(epilog=examples("catchment plan", "catchment plan --select silver.users+"))
+@select_option
+@target_option
+@json_option
+@click.pass_obj
+def plan(invocation: Invocation, select: Sequence[str], target: str | None, as_json: bool) -> None:
+    """Show what a run would do.
+
+    Reads no rows and writes nothing: new files, what follows from them, and definitions that have changed.
+    """
+    from catchment.plan import plan as plan_steps
+    from catchment.run import pending
+
+    project = invocation.load()
+    found = pending(project, target, plan_steps(project, select))
+    name = target_name(project, target)
+    if as_json:
+        out_json({"project": project.name, "target": name, "steps": [as_value(one) for one in found]})
+        return
+    out(f"{project.name} · target {name}")
+    for line in lines(found):
+        out(line)
+
+
+def lines(found: Sequence[Pending]) -> list[str]:
+    """The plan as people read it."""
+    shown = [one for one in found if one.is_new or one.changed]
+    names = max((len(one.step.name) for one in shown), default=0)
+    told = [line for one in shown for line in _step(one, names)]
+    rest = len(found) - len(shown)
+    if not shown:
+        return [f"Nothing new in {plural(rest, 'step')}."]
+    behind = f"; {rest:,} {'has' if rest == 1 else 'have'} nothing new" if rest else ""
+    told.append(f"{plural(len(shown), 'step')}{behind}.")
+    choices = sum(1 for one in shown if one.changed and one.cure is not None)
+    if choices:
+        told.append(f"{plural(choices, 'step')} {'needs' if choices == 1 else 'need'} your choice.")
+    return told
+
+
+def _step(one: Pending, names: int) -> list[str]:
+    words = "definition changed:" if one.changed else one.words
+    told = [f"  {pad(one.step.kind, 8)} {pad(one.step.name, names)}   {words}"]
+    told += [f"             {difference}" for difference in one.changed]
+    if one.cure is not None:
+        told.append(f"           {'choose: ' if one.cure.startswith('--') else ''}{one.cure}")
+    return told
+
+
+def as_value(one: Pending) -> dict[str, Any]:
+    """One step of `plan --json`."""
+    step = one.step
+    return {
+        "step": step.id,
+        "kind": step.kind,
+        "name": step.name,
+        "reads": step.reads,
+        "writes": step.writes,
+        "is_new": one.is_new,
+        "words": one.words,
+        "changed": one.changed,
+        "cure": one.cure,
+    }

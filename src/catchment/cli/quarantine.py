@@ -1,0 +1,189 @@
+"""`catchment quarantine`: the rows that broke their contract, and why."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from catchment.cli.invocation import Invocation, examples, json_option, limit_option, target_option
+from catchment.cli.terminal import note, out, out_json
+from catchment.naming import TableName
+from catchment.naming import column as column_name
+from catchment.observe.words import aligned, instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from catchment.project import Project
+    from catchment.records import QuarantineSummary, Rejected
+
+# A raw row longer than this is cut for people; --json has all of it.
+_LONGEST_RAW = 400
+
+# Counting lines means reading up to them.
+_FARTHEST_LINE = 64 << 20
+
+
+@click.group(epilog=examples("catchment quarantine list", "catchment quarantine show silver.transactions --limit 2"))
+def quarantine() -> None:
+    """Look at rejected rows.
+
+    No row is dropped without a record: what breaks its contract waits here with every reason, its raw form and where
+    it came from.
+    """
+
+
+@quarantine.command("list", epilog=examples("catchment quarantine list"))
+@target_option
+@json_option
+@click.pass_obj
+def list_(invocation: Invocation, target: str | None, as_json: bool) -> None:
+    """Count rejected rows, by table."""
+    from catchment.inspect import quarantine_summaries
+
+    found = quarantine_summaries(invocation.load(), target)
+    if as_json:
+        out_json([summary_value(one) for one in found])
+        return
+    waiting = [one for one in found if one.rows]
+    if not waiting:
+        note("No row is in quarantine.")
+        return
+    for line in lines(waiting):
+        out(line)
+
+
+@quarantine.command("show", epilog=examples("catchment quarantine show silver.transactions --limit 2"))
+@click.argument("table")
+@limit_option(10)
+@target_option
+@json_option
+@click.pass_obj
+def show(invocation: Invocation, table: str, limit: int, target: str | None, as_json: bool) -> None:
+    """Show the rejected rows of a silver table, newest first."""
+    from catchment.inspect import quarantine_rows
+
+    project = invocation.load()
+    found = quarantine_rows(project, target, table, limit)
+    if as_json:
+        out_json([as_value(rejected) for rejected in found])
+        return
+    if not found:
+        note(f"No row of {table} is in quarantine.")
+    for rejected in found:
+        for line in row_lines(project, rejected):
+            out(line)
+
+
+def lines(found: Sequence[QuarantineSummary]) -> list[str]:
+    """The list as people read it."""
+    rows = [
+        (one.table, f"{one.rows:,}", f"{instant(one.newest)} UTC" if one.newest is not None else "-", _reason(one))
+        for one in found
+    ]
+    return aligned([("table", "rows", "newest", "most frequent reason"), *rows], right=frozenset({1}))
+
+
+def _reason(one: QuarantineSummary) -> str:
+    if not one.reasons:
+        return "-"
+    words, count = one.reasons[0]
+    return f"{words} ({count:,})"
+
+
+def summary_value(one: QuarantineSummary) -> dict[str, Any]:
+    reasons = [{"words": words, "rows": count} for words, count in one.reasons]
+    return {"table": one.table, "rows": one.rows, "newest": one.newest, "reasons": reasons}
+
+
+def as_value(rejected: Rejected) -> dict[str, Any]:
+    """One row of `quarantine show --json`; `raw` is parsed where it can be."""
+    return {
+        "table": rejected.table,
+        "origin": rejected.origin,
+        "position": rejected.position,
+        "load": rejected.load,
+        "row": rejected.row,
+        "judged": rejected.judged,
+        "reasons": [
+            {"column": column, "rule": rule, "message": message, "value": value}
+            for column, rule, message, value in rejected.reasons
+        ],
+        "raw": _parsed(rejected.raw),
+    }
+
+
+def row_lines(project: Project, rejected: Rejected) -> list[str]:
+    """One rejected row: who it is and where it came from, every reason, its raw form."""
+    raw = _parsed(rejected.raw)
+    name = TableName.parse(rejected.table).name
+    feed = project.silver[name].from_ if name in project.silver else ""
+    who = _identity(project, name, raw)
+    place = f"from {f'{feed}, ' if feed else ''}file {PurePosixPath(rejected.origin).name}, {_place(project, rejected)}"
+    told = [f"{who}  {place}" if who else place]
+    told += [f"  {reason}" for reason in map(_words, rejected.reasons)]
+    shown = rejected.raw if len(rejected.raw) <= _LONGEST_RAW else rejected.raw[: _LONGEST_RAW - 1] + "…"
+    told.append(f"  raw: {shown}")
+    return told
+
+
+def _words(reason: tuple[str | None, str, str, str | None]) -> str:
+    """`created_at: "31/02/2026" is not a date in dd/MM/yyyy`."""
+    column, _, message, value = reason
+    if column is None:
+        return message
+    shown = (
+        f'"{value if len(value) <= 60 else value[:59] + "…"}" ' if value is not None and value not in message else ""
+    )
+    return f"{column}: {shown}{message.removeprefix(f'{column}: ')}"
+
+
+def _parsed(raw: str) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw
+
+
+def _identity(project: Project, table: str, raw: Any) -> str:
+    """The row's key as it arrived: `transaction_id 8f1c…`; empty where the contract has none."""
+    contract = project.contracts.get(table)
+    if contract is None or not isinstance(raw, dict):
+        return ""
+    sources = {column.name: column.source for column in contract.columns}
+    return ", ".join(f"{name} {_value(raw, sources[name])}" for name in contract.key)
+
+
+def _value(raw: dict[str, Any], source: str) -> str:
+    found: Any = raw
+    for part in source.removeprefix("$.").split(".") if source.startswith("$.") else [column_name(source)]:
+        found = found.get(part) if isinstance(found, dict) else None
+    return "(missing)" if found is None or found == "" else str(found)
+
+
+def _place(project: Project, rejected: Rejected) -> str:
+    """The line in the file where it is still there to be counted in, else what the source told."""
+    path = project.folder / rejected.origin
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return f"row {rejected.position:,}"
+    line = _line(path, rejected.position)
+    return f"byte {rejected.position:,}" if line is None else f"line {line:,}"
+
+
+def _line(path: Path, position: int) -> int | None:
+    """Which line, from 1, a byte of a text file is in."""
+    if position > _FARTHEST_LINE:
+        return None
+    try:
+        with path.open("rb") as opened:
+            packed = opened.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as text:
+            before = text.read(position)
+    except (OSError, EOFError, zlib.error):
+        return None
+    return before.count(b"\n") + 1 if len(before) == position else None

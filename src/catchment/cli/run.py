@@ -1,0 +1,106 @@
+"""`catchment run`: everything that is new, from the sources to gold."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from catchment.cli.invocation import Invocation, examples, select_option, target_option
+from catchment.cli.signals import stoppable
+from catchment.cli.terminal import note
+
+if TYPE_CHECKING:
+    from catchment.observe.console import Console
+    from catchment.project import Project
+    from catchment.records import Step
+
+EXIT_CODES = {"done": 0, "nothing_new": 0, "failed": 1, "stopped": 130}
+
+
+@click.command(
+    epilog=examples(
+        "catchment run",
+        "catchment run --select silver.transactions+",
+        "catchment run --rebuild silver.users",
+    )
+)
+@select_option
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="So many steps at once.")
+@click.option(
+    "--rebuild",
+    multiple=True,
+    metavar="TABLE",
+    help="Make this silver table anew from bronze, in one commit. Repeatable.",
+)
+@target_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print events, one JSON object a line (docs/reference/events.md)."
+)
+@click.pass_obj
+def run(
+    invocation: Invocation, select: Sequence[str], jobs: int, rebuild: Sequence[str], target: str | None, as_json: bool
+) -> int:
+    """Run what is new.
+
+    Every step takes what it has not taken yet: run it twice and nothing changes. A step that fails stops only what
+    depends on it. Ctrl-C stops after the commit that is being made; pressed again, at once.
+    """
+    from catchment.plan import plan
+
+    project = invocation.load()
+    steps = plan(project, select)
+    return execute(invocation, project, steps, target=target, jobs=jobs, rebuild=frozenset(rebuild), as_json=as_json)
+
+
+def execute(
+    invocation: Invocation,
+    project: Project,
+    steps: Sequence[Step],
+    *,
+    target: str | None = None,
+    jobs: int = 1,
+    rebuild: frozenset[str] = frozenset(),
+    as_json: bool = False,
+    hints: bool = True,
+) -> int:
+    """Run steps before the user's eyes; the exit code."""
+    from catchment.observe.console import Console
+    from catchment.observe.history import History
+    from catchment.observe.jsonl import JsonLines
+    from catchment.run import run as run_steps
+
+    history = History(project.folder, report=lambda message: note(f"note: {message}"))
+    bars = sys.stderr.isatty() and not as_json
+    names = [step.name for step in steps]
+    told = Console(
+        sys.stderr, names=names, bars=bars, colour=invocation.colour, program=invocation.command("").rstrip()
+    )
+    with stoppable() as stop, told as console:
+        listener = JsonLines(sys.stdout) if as_json else console
+        outcome = run_steps(
+            project, target, steps, listeners=[listener, history], jobs=jobs, rebuild=rebuild, stop=stop
+        )
+    if outcome == "done" and hints and not as_json:
+        _look_at_gold(invocation, project, target, console)
+    return EXIT_CODES[outcome]
+
+
+def _look_at_gold(invocation: Invocation, project: Project, target: str | None, console: Console) -> None:
+    if not console.totals.published:
+        return
+    from catchment.status import status
+
+    model = worth_a_look(status(project, target).gold.models)
+    if model is not None:
+        words = invocation.command(f'query "select * from gold.{model} limit 10"')
+        note(f"  Look at gold: {words}")
+
+
+def worth_a_look(models: Sequence[str]) -> str | None:
+    """A model to begin with: one by day, or else the last one that is no staging view."""
+    finished = [model for model in models if not model.startswith(("stg_", "raw_"))] or list(models)
+    daily = [model for model in finished if "daily" in model]
+    return next(iter(daily or finished[-1:]), None)

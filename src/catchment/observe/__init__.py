@@ -1,0 +1,1 @@
+"""Who listens to a run: people, programs, and the log of runs."""

@@ -1,0 +1,68 @@
+"""DuckDB keeps the promises of every engine, and what is peculiar to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from catchment.engines.duckdb import DuckDBEngine, duckdb_type
+from catchment.errors import ConfigError, FatalError
+from catchment.interfaces import Engine
+from catchment.testing.engines import EnginePromises
+
+
+class TestDuckDB(EnginePromises):
+    def engine(self, memory_bytes: int = 256 << 20, spill: Path | None = None) -> Engine[Any]:
+        return DuckDBEngine(memory_bytes=memory_bytes, threads=1, spill=spill)
+
+
+def _query(sql: str) -> exp.Query:
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    assert isinstance(tree, exp.Query)
+    return tree
+
+
+def test_what_does_not_fit_even_with_spilling_is_fatal_and_says_where_to_give_more(tmp_path: Path) -> None:
+    engine = DuckDBEngine(memory_bytes=8 << 20, threads=1, spill=tmp_path)
+    with pytest.raises(FatalError, match="needs more than") as told:
+        engine.fetch(_query("SELECT list(md5(i::VARCHAR)) AS l FROM range(1000000) AS r(i)"), {})
+    assert "memory" in (told.value.hint or "")
+    engine.close()
+
+
+def test_an_expression_that_cannot_be_bound_is_the_projects_mistake() -> None:
+    engine = DuckDBEngine(memory_bytes=64 << 20, threads=1)
+    with pytest.raises(ConfigError, match="nope"):
+        engine.query(_query("SELECT nope FROM t"), {"t": engine.frame(pa.table({"id": [1]}))})
+    engine.close()
+
+
+def test_instants_are_told_in_utc_whatever_the_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    engine = DuckDBEngine(memory_bytes=64 << 20, threads=1)
+    told = engine.fetch(_query("SELECT CAST(TIMESTAMPTZ '2026-01-01 00:00:00+00' AS VARCHAR) AS at"), {}).to_pylist()
+    assert told == [{"at": "2026-01-01 00:00:00+00"}]
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (pa.int8(), "TINYINT"),
+        (pa.float32(), "FLOAT"),
+        (pa.decimal128(9, 3), "DECIMAL(9, 3)"),
+        (pa.timestamp("ms"), "TIMESTAMP"),
+        (pa.timestamp("us", tz="UTC"), "TIMESTAMP WITH TIME ZONE"),
+        (pa.list_(pa.struct([("a b", pa.int64())])), 'STRUCT("a b" BIGINT)[]'),
+        (pa.map_(pa.string(), pa.date32()), "MAP(VARCHAR, DATE)"),
+        (pa.large_binary(), "BLOB"),
+        (pa.large_string(), "VARCHAR"),
+    ],
+)
+def test_an_arrow_type_has_a_name_that_duckdb_understands(kind: pa.DataType, name: str) -> None:
+    assert duckdb_type(kind) == name

@@ -33,10 +33,11 @@ services: setup  ## the same promises against real servers; the walk has none ye
 	@echo "no service tests yet: every system of this version runs in process"
 
 bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet machine
+	$(BIN)/python benchmarks/start_up/run.py
 	$(BIN)/python benchmarks/csv_to_gold/run.py
 
 soak: setup  ## the crash harness at random, for as long as SOAK_S says
-	$(BIN)/python -m pytest tests/soak -p no:cacheprovider --timeout 0
+	$(BIN)/python -m pytest -s tests/soak -p no:cacheprovider --timeout 0
 
 docs: setup  ## generated reference pages, written anew
 	$(BIN)/python docs/reference/generate.py

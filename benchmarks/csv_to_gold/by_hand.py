@@ -25,6 +25,7 @@ con.execute(f"""
 """)
 
 UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+MONEY = ("unit_price", "discount", "tax", "total")
 RULES = {
     "transaction_id: required": "transaction_id IS NULL",
     "transaction_id: is not a UUID": f"NOT regexp_matches(transaction_id, '{UUID}')",
@@ -34,11 +35,8 @@ RULES = {
     "quantity: is not an integer": "raw.quantity IS NOT NULL AND quantity IS NULL",
     "quantity: required": "raw.quantity IS NULL",
     "quantity: is out of range": "quantity NOT BETWEEN 1 AND 1000",
-    **{
-        f"{c}: is not a number": f"raw.{c} IS NOT NULL AND {c} IS NULL"
-        for c in ("unit_price", "discount", "tax", "total")
-    },
-    **{f"{c}: required": f"raw.{c} IS NULL" for c in ("unit_price", "discount", "tax", "total")},
+    **{f"{c}: is not a number": f"raw.{c} IS NOT NULL AND {c} IS NULL" for c in MONEY},
+    **{f"{c}: required": f"raw.{c} IS NULL" for c in MONEY},
     "unit_price: is not more than 0": "unit_price <= 0",
     "discount: is less than 0": "discount < 0",
     "tax: is less than 0": "tax < 0",
@@ -60,7 +58,7 @@ def instant(column: str) -> str:
     return f"COALESCE({parsed}) AT TIME ZONE 'UTC' AS {column}"
 
 
-money = ", ".join(f"TRY_CAST({c} AS DECIMAL(10, 2)) AS {c}" for c in ("unit_price", "discount", "tax", "total"))
+money = ", ".join(f"TRY_CAST({c} AS DECIMAL(10, 2)) AS {c}" for c in MONEY)
 wrong = " OR ".join(f"COALESCE({condition}, FALSE)" for condition in RULES.values())
 reasons = ", ".join(f"CASE WHEN {condition} THEN '{words}' END" for words, condition in RULES.items())
 con.execute(f"""
@@ -95,10 +93,7 @@ Path(f"{silver}.new").replace(silver)
 con.execute("DROP TABLE judged")
 gold = duckdb.connect(str(out / "gold/shop.duckdb"), config={"memory_limit": memory})
 gold.execute("SET TimeZone = 'UTC'")
-gold.execute(
-    (Path(__file__).parent / "daily_sales.sql")
-    .read_text()
-    .replace("{{ source('silver', 'transactions') }}", f"read_parquet('{silver}')")
-    .join(["CREATE OR REPLACE TABLE daily_sales AS ", ""])
-)
+model = (Path(__file__).parent / "daily_sales.sql").read_text()
+model = model.replace("{{ source('silver', 'transactions') }}", f"read_parquet('{silver}')")
+gold.execute(f"CREATE OR REPLACE TABLE daily_sales AS {model}")
 gold.close()

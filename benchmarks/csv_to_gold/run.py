@@ -64,15 +64,15 @@ def make_project(folder: Path, data: Path, memory: str) -> None:
     shutil.copy(HERE / "daily_sales.sql", folder / "gold/models/cur/daily_sales.sql")
 
 
-def timed(command: list[str]) -> tuple[float, int]:
-    """(seconds, peak bytes of the largest process) of a command that must succeed."""
+def timed(command: list[str]) -> tuple[float, float, int]:
+    """(seconds, CPU seconds with children, peak bytes of the largest process) of a command that must succeed."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _, code, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     if code != 0:
         sys.exit(f"{command}: {process.stderr.read() if process.stderr else code}")
-    return seconds, usage.ru_maxrss * 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def steps(project: Path) -> dict[str, float]:
@@ -93,18 +93,11 @@ def same_rows(project: Path, by_hand: Path) -> dict[str, int]:
     opened = catchment.open(project)
     con = duckdb.connect()
     con.execute(f"SET TimeZone = 'UTC'; ATTACH '{by_hand}/gold/shop.duckdb' AS hand (READ_ONLY)")
-    con.register(
-        "ours",
-        opened.query("SELECT * EXCLUDE (_stream, _shard, _load, _row, _judged) FROM silver.transactions").read_all(),
-    )
+    ours = "SELECT * EXCLUDE (_stream, _shard, _load, _row, _judged) FROM silver.transactions"
+    con.register("ours", opened.query(ours).read_all())
     con.register("our_gold", opened.query("SELECT * FROM gold.daily_sales").read_all())
-    hand = f"read_parquet('{by_hand}/silver/transactions.parquet')"
-    for one, other in (
-        ("ours", hand),
-        (hand, "ours"),
-        ("our_gold", "hand.daily_sales"),
-        ("hand.daily_sales", "our_gold"),
-    ):
+    pairs = (("ours", f"read_parquet('{by_hand}/silver/transactions.parquet')"), ("our_gold", "hand.daily_sales"))
+    for one, other in (*pairs, *((other, one) for one, other in pairs)):
         skip = "EXCLUDE (average_order)" if "our_gold" in (one, other) else ""  # a float, summed in another order
         more = con.execute(
             f"SELECT count(*) FROM (SELECT * {skip} FROM {one} EXCEPT ALL SELECT * {skip} FROM {other})"
@@ -133,19 +126,23 @@ def main() -> None:
     nothing.mkdir(exist_ok=True)
     (nothing / "empty.csv").write_text(next(iter(sorted(data.glob("*.csv")))).read_text().partition("\n")[0] + "\n")
     seconds: dict[str, list[float]] = {"ours": [], "by_hand": [], "dbt_start": []}
+    cpu: dict[str, list[float]] = {"ours": [], "by_hand": []}
     peaks: dict[str, list[int]] = {"ours": [], "by_hand": []}
+
+    def measure(name: str, command: list[str]) -> None:
+        took, used, peak = timed(command)
+        seconds[name].append(took)
+        cpu[name].append(used)
+        peaks[name].append(peak)
+
     for _ in range(options.rounds):
         make_project(empty, nothing, options.memory)
         timed([catchment, "--project", str(empty), "run"])
         seconds["dbt_start"].append(steps(empty)["model"])
         make_project(ours, data, options.memory)
-        took, peak = timed([catchment, "--project", str(ours), "run"])
-        seconds["ours"].append(took)
-        peaks["ours"].append(peak)
+        measure("ours", [catchment, "--project", str(ours), "run"])
         shutil.rmtree(hand, ignore_errors=True)
-        took, peak = timed([sys.executable, str(HERE / "by_hand.py"), str(data / "*.csv"), str(hand), options.memory])
-        seconds["by_hand"].append(took)
-        peaks["by_hand"].append(peak)
+        measure("by_hand", [sys.executable, str(HERE / "by_hand.py"), str(data / "*.csv"), str(hand), options.memory])
     dbt = statistics.median(seconds["dbt_start"])
     took = {name: statistics.median(found) for name, found in seconds.items()}
     print(
@@ -154,6 +151,7 @@ def main() -> None:
                 "rows": same_rows(ours, hand),
                 "csv_mb": round(sum(file.stat().st_size for file in data.glob("*.csv")) / 1e6),
                 "seconds": {name: [round(one, 2) for one in found] for name, found in seconds.items()},
+                "cpu_seconds": {name: [round(one, 2) for one in found] for name, found in cpu.items()},
                 "steps_s": steps(ours),
                 "ratio": round((took["ours"] - dbt) / took["by_hand"], 2),
                 "ratio_with_dbt_start": round(took["ours"] / took["by_hand"], 2),

@@ -29,7 +29,16 @@ def refine(orders, customers):
     return orders.filter(nw.col("amount") > 1).join(customers.select("customer", "town"), on="customer", how="left")
 """
 
-_HEAD = "apiVersion: v3.2.0\nkind: DataContract\nid: {0}\nversion: 1.0.0\nstatus: active\nschema:\n  - name: {0}\n    properties:\n"
+_HEAD = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: {0}
+version: 1.0.0
+status: active
+schema:
+  - name: {0}
+    properties:
+"""
 
 _ORDERS = """\
       - {name: order_id, logicalType: integer, required: true}

@@ -74,6 +74,7 @@ class Landing:
         before = table.progress()
         progress = replace(before, cursors={**before.cursors, "land": dict(cursor.value)})
         commit = table.commit(claim, Change(add=files), progress, seen=cursor.seen)
+        self.source.acknowledge(self.feed, cursor)
         items = 0 if cursor.seen is None else cursor.seen.num_rows
         if stamped.rows or items:
             self.tell(

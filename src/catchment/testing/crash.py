@@ -1,8 +1,8 @@
 """The crash harness: a run killed with `kill -9` at every event and named point, then run again.
 
 Every table format, broker and source is put through it. A child process runs a project and dies at the n-th event it
-tells, or at one by name; named points inside a step (`silver.filled`, `publish.ready`) are events too. Afterwards an undisturbed run must
-leave what it would have left anyway:
+tells, or at one by name; named points inside a step (`silver.filled`, `publish.ready`) are events too. Afterwards an
+undisturbed run must leave what it would have left anyway:
 
     ended = run_until(project, kill_at=7)      # a child of its own; ended.killed, ended.events
     run_until(project)

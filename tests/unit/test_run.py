@@ -77,6 +77,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> dict[str, ScriptedSource]:
         def read(self, feed: Any, since: Any, budget: Any) -> Any:
             return sources[feed.name].read(feed, since, budget)
 
+        def acknowledge(self, feed: Any, cursor: Any) -> None:
+            sources[feed.name].acknowledge(feed, cursor)
+
     monkeypatch.setattr(Connected, "source", lambda *_: OneOfMany())
     return sources
 

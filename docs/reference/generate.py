@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from catchment.cli.reference import reference
-from catchment.declaration import FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
 from catchment.project import json_schema
+from catchment.reading.declaration import FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- keys: made by generate.py -->", "<!-- end of keys -->"

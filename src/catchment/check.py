@@ -11,12 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from catchment.declaration import FILE
-from catchment.documents import Findings, Node, decode, parse, shorten
 from catchment.errors import Problem
-from catchment.mistakes import sort
 from catchment.naming import did_you_mean
 from catchment.project import Project, read_project
+from catchment.reading.declaration import FILE
+from catchment.reading.documents import Findings, Node, decode, parse, shorten
+from catchment.reading.mistakes import sort
 
 Checker = Callable[[Project], Sequence[Problem]]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming, registry
-from catchment.declaration import Target
 from catchment.errors import ConfigError
 from catchment.project import Project, memory_bytes
+from catchment.reading.declaration import Target
 from catchment.settings import resolve
 from catchment.silver.definition import Table
 from catchment.silver.refine import RefineFunction

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from catchment.contract import Contract
-from catchment.declaration import FILE, MEMORY, FilesSource, Gold, ProjectFile, SilverTable, Target
 from catchment.errors import ConfigError, Problem, ProjectProblems
-from catchment.mistakes import read
 from catchment.naming import bronze_table, did_you_mean
+from catchment.reading.declaration import FILE, MEMORY, FilesSource, Gold, ProjectFile, SilverTable, Target
+from catchment.reading.mistakes import read
 from catchment.records import Feed
 
 

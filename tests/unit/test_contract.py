@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from catchment.check import _problems, _schema, _validator
 from catchment.contract import Contract, Freshness, RowRule, SetRule, strptime_format
 from catchment.errors import Problem
-from catchment.odcs import keys, patterns
-from catchment.odcs.document import load_contract
+from catchment.reading.odcs import keys, patterns
+from catchment.reading.odcs.document import load_contract
 
 HEAD = """\
 apiVersion: v3.2.0

@@ -15,9 +15,9 @@ import pytest
 import catchment
 from catchment.cli.group import COMMANDS
 from catchment.cli.group import catchment as root_command
-from catchment.documents import Findings, parse
-from catchment.odcs.document import read_node
-from catchment.shape import fit
+from catchment.reading.documents import Findings, parse
+from catchment.reading.odcs.document import read_node
+from catchment.reading.shape import fit
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "catchment"

@@ -13,11 +13,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catchment import documents
-from catchment.declaration import Target
 from catchment.errors import ConfigError, ProjectProblems
 from catchment.naming import TableName
 from catchment.project import find_project, json_schema, load_project, memory_bytes, read_project
+from catchment.reading import documents
+from catchment.reading.declaration import Target
 from catchment.records import Feed
 
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from catchment.errors import ConfigError
-from catchment.odcs.document import load_contract
 from catchment.project import load_project
+from catchment.reading.odcs.document import load_contract
 from catchment.templates import template_names, write_template
 
 TABLES = {"users": "users", "products": "products", "transactions": "transactions", "events": "user_events"}

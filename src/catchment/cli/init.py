@@ -110,8 +110,8 @@ def _go(folder: Path) -> str:
 
 
 def _from_files(folder: Path, pattern: str) -> None:
-    from catchment.declaration import FILE
     from catchment.draft import find_streams, study, write_draft
+    from catchment.reading.declaration import FILE
 
     if (folder / FILE).exists():
         from catchment.errors import ConfigError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming
-from catchment.draft.streams import DraftStream, snake_case
+from catchment.draft.streams import SOURCE, DraftStream, snake_case
 from catchment.errors import ConfigError
 from catchment.naming import literal, quoted
 
@@ -77,11 +77,11 @@ def land(connection: duckdb.DuckDBPyConnection, stream: DraftStream) -> Landed:
 
 
 def _batches(stream: DraftStream, seen: _Seen) -> Iterator[pa.Table]:
-    from catchment.declaration import FileStream
+    from catchment.reading.declaration import FileStream
     from catchment.records import Budget
     from catchment.sources.files import FilesSource
 
-    source = FilesSource("files", {stream.name: FileStream(path=stream.path)}, Path("/"))
+    source = FilesSource(SOURCE, {stream.name: FileStream(path=stream.path)}, Path("/"))
     for batch in source.read(source.feeds()[0], None, Budget()):
         if batch.cursor is not None and batch.cursor.value:
             seen.cursor = batch.cursor.value

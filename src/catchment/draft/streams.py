@@ -15,6 +15,9 @@ from pathlib import Path
 from catchment.errors import ConfigError
 from catchment.naming import is_name
 
+# What the drafted source is called: a place where files are put down, as in the shop and the documents.
+SOURCE = "drops"
+
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",

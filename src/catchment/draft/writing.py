@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from catchment.draft.streams import snake_case
+from catchment.draft.streams import SOURCE, snake_case
 from catchment.draft.tables import TableGuess, shown_path
 from catchment.draft.types import ColumnGuess
 from catchment.naming import LAYERS, is_name, quoted
@@ -65,7 +65,7 @@ def _project(tables: Sequence[TableGuess], folder: Path, name: str) -> str:
         "",
         "# New files land once in bronze, as they are.",
         "sources:",
-        "  files:",
+        f"  {SOURCE}:",
         "    type: files",
         "    streams:",
         *(f"      {t.name}: {{path: {_text(shown_path(t.stream.path, folder), always=True)}}}" for t in tables),
@@ -88,7 +88,7 @@ def _silver(tables: Sequence[TableGuess]) -> Iterator[str]:
     entries = []
     for table in tables:
         latest = f", latest_by: {table.key.latest_by}" if table.key.latest_by is not None else ""
-        entries.append(f"  {table.name}: {{from: files.{table.name}, mode: {table.mode}{latest}}}")
+        entries.append(f"  {table.name}: {{from: {SOURCE}.{table.name}, mode: {table.mode}{latest}}}")
     width = max(len(entry) for entry in entries)
     for entry, table in zip(entries, tables, strict=True):
         told = table.key.evidence if table.key.columns else table.key.words

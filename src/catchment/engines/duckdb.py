@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from catchment.errors import ConfigError, FatalError, RetryableError
+from catchment.errors import ConfigError, DataError, FatalError, RetryableError
 from catchment.interfaces import Engine
 from catchment.naming import literal, quoted
 from catchment.records import DataFile, Scan
@@ -98,7 +98,9 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         form = "FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v2, PER_THREAD_OUTPUT"
         copy = f"COPY (SELECT * FROM {view}) TO {literal(folder)} ({form})"
         self._run(lambda: self._connection.execute(copy))
-        return self._connection.sql(f"SELECT * FROM read_parquet({literal(folder + '/*.parquet')})")
+        # By name: in a folder called `a[1]` a pattern would find nothing.
+        listed = ", ".join(literal(str(path)) for path in sorted(Path(folder).iterdir()))
+        return self._run(lambda: self._connection.sql(f"SELECT * FROM read_parquet([{listed}])"))
 
     def _view(self, frame: duckdb.DuckDBPyRelation) -> str:
         self._views += 1
@@ -183,6 +185,9 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         except (duckdb.BinderException, duckdb.CatalogException, duckdb.InvalidInputException) as error:
             message = f"DuckDB cannot read an expression of this table: {first_line(error)}"
             raise ConfigError(message, hint="catchment check rehearses every contract and refine function") from error
+        except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+            message = f"a value stops the whole table: {first_line(error)}"
+            raise DataError(message, hint="let the refine function cast only what can be cast") from error
         except duckdb.IOException as error:
             # A file that vanished under a rewrite or a full disk: both may be different on the next try.
             message = f"DuckDB could not read or write: {first_line(error)}"
@@ -203,7 +208,10 @@ def _kept_statistics(
         read = _STATISTICS.get(types.get(name, ""))
         if read is None or "min" not in figures or max(len(figures["min"]), len(figures["max"])) > _LONGEST_STATISTIC:
             continue
-        kept[name] = (read(figures["min"]), read(figures["max"]), int(figures.get("null_count", 0)))
+        try:
+            kept[name] = (read(figures["min"]), read(figures["max"]), int(figures.get("null_count", 0)))
+        except ValueError:  # a date before the year 1 or after 9999
+            continue
     return kept
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from catchment.contract import Column, Contract, SetRule
 from catchment.naming import literal, quoted
-from catchment.odcs.patterns import FORMAT_WORDS
+from catchment.reading.odcs.patterns import FORMAT_WORDS
 from catchment.records import Verdict
 from catchment.silver.conform import sql_type, timestamp_from
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from catchment import naming
 from catchment.contract import Column, Contract
-from catchment.declaration import FilesSource, FileStream, Gold, SilverTable, Target
 from catchment.errors import RetryableError
 from catchment.events import Event
 from catchment.interfaces import Engine, Lake, Listener, Source
 from catchment.project import Project
+from catchment.reading.declaration import FilesSource, FileStream, Gold, SilverTable, Target
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice
 
 E = TypeVar("E", bound=Event)

@@ -86,13 +86,13 @@ def test_a_drafted_project_runs_untouched(orders: Path, capsys: Captured) -> Non
 
     assert main(["--project", "mine", "quarantine", "show", "silver.orders"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == "order_id 42  from files.orders, file orders-2026-01.csv, line 43"
+    assert shown[0] == "order_id 42  from drops.orders, file orders-2026-01.csv, line 43"
     assert shown[1].startswith('  ordered_on: "31.02.2026" is not a date in dd.MM.yyyy')
 
     assert main(["--project", "mine", "status", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {table["table"]: table["rows"] for table in found["tables"]} == {
-        "bronze.files__orders": 42,
+        "bronze.drops__orders": 42,
         "silver.orders": 41,
     }
     assert found["last_run"]["outcome"] == "nothing_new"

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from catchment.declaration import KINDS, FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
-from catchment.documents import Findings, Node, shorten
 from catchment.naming import did_you_mean
+from catchment.reading.declaration import KINDS, FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
+from catchment.reading.documents import Findings, Node, shorten
 
 # Planned and named in the design, so that whoever writes them learns that they do nothing, not that they misspelt them.
 _NOT_BUILT: dict[type[BaseModel], frozenset[str]] = {

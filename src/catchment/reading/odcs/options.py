@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from catchment.contract import Column, strptime_format
-from catchment.documents import Findings, Node, shorten
 from catchment.naming import did_you_mean
-from catchment.odcs import keys, patterns
+from catchment.reading.documents import Findings, Node, shorten
+from catchment.reading.odcs import keys, patterns
 
 DATED = frozenset({"date", "timestamp", "time"})
 NUMERIC = frozenset({"integer", "number", "decimal"})

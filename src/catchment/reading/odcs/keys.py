@@ -6,8 +6,8 @@ reading a hundred contracts; a test holds them against both.
 
 from __future__ import annotations
 
-from catchment.documents import Findings, Node
 from catchment.naming import did_you_mean
+from catchment.reading.documents import Findings, Node
 
 
 def _words(text: str) -> frozenset[str]:

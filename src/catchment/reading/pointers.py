@@ -12,10 +12,10 @@ from pathlib import Path
 
 from catchment import settings
 from catchment.contract import Contract
-from catchment.documents import Findings, Node, Place, decode, parse, shorten
 from catchment.errors import Problem
 from catchment.naming import LAYERS, did_you_mean, is_name
-from catchment.odcs.document import read_node
+from catchment.reading.documents import Findings, Node, Place, decode, parse, shorten
+from catchment.reading.odcs.document import read_node
 
 # DuckDB and dbt already use these names in the database that is called after the project.
 _TAKEN = frozenset(

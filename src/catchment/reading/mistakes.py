@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from catchment import pointers, shape
 from catchment.contract import Contract
-from catchment.declaration import FILE, ProjectFile
-from catchment.documents import Findings, Node, decode, parse
 from catchment.errors import ConfigError, Problem
+from catchment.reading import pointers, shape
+from catchment.reading.declaration import FILE, ProjectFile
+from catchment.reading.documents import Findings, Node, decode, parse
 
 
 def read(folder: Path) -> tuple[ProjectFile | None, dict[str, Contract], list[Problem]]:

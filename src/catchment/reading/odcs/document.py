@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from catchment.contract import Contract, Freshness
-from catchment.documents import Findings, Node, parse
 from catchment.naming import did_you_mean
-from catchment.odcs import keys
-from catchment.odcs.columns import read_columns
-from catchment.odcs.quality import Rules, finish, read_quality
+from catchment.reading.documents import Findings, Node, parse
+from catchment.reading.odcs import keys
+from catchment.reading.odcs.columns import read_columns
+from catchment.reading.odcs.quality import Rules, finish, read_quality
 
 if TYPE_CHECKING:
     from catchment.errors import Problem

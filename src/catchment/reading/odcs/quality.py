@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from catchment.contract import RowRule, SetRule
-from catchment.documents import Findings, Node, shorten
 from catchment.naming import did_you_mean, literal, quoted
-from catchment.odcs import conditions, keys
-from catchment.odcs.columns import enum_value
-from catchment.odcs.options import Draft, pattern_fault
+from catchment.reading.documents import Findings, Node, shorten
+from catchment.reading.odcs import conditions, keys
+from catchment.reading.odcs.columns import enum_value
+from catchment.reading.odcs.options import Draft, pattern_fault
 
 METRICS = ("nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount")
 IMPLEMENTATIONS = ("condition", "rejectedShare")
@@ -419,7 +419,7 @@ def _rejected_share(rule: _Rule, node: Node) -> None:
 
 def finish(rules: Rules) -> None:
     """What only the whole contract can tell: a string's format beside a pattern of its own, and who is unique."""
-    from catchment.odcs.patterns import FORMATS
+    from catchment.reading.odcs.patterns import FORMATS
 
     for draft in rules.drafts:
         name = draft.values.pop("string_format", None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from catchment.documents import shorten
 from catchment.naming import did_you_mean
+from catchment.reading.documents import shorten
 
 if TYPE_CHECKING:
     from sqlglot import exp

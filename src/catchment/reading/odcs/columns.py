@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from catchment.documents import Findings, Node, shorten
 from catchment.naming import column as legal_name
 from catchment.naming import nearest
-from catchment.odcs import keys
-from catchment.odcs.options import DATED, Draft, instant, is_date_format, read_options
+from catchment.reading.documents import Findings, Node, shorten
+from catchment.reading.odcs import keys
+from catchment.reading.odcs.options import DATED, Draft, instant, is_date_format, read_options
 
 TYPES = ("string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array")
 _NOT_BUILT_TYPES = frozenset({"map", "vector"})

@@ -84,6 +84,14 @@ class Lake(ABC):
     def list(self, layer: str | None = None) -> Sequence[TableName]:
         """Every table, by name, unopened."""
 
+    @abstractmethod
+    def keep_definition(self, fingerprint: str, definition: Mapping[str, Any]) -> None:
+        """Keep what tables' rows are made with, before the first commit that names the fingerprint; twice is once."""
+
+    @abstractmethod
+    def definition(self, fingerprint: str) -> Mapping[str, Any] | None:
+        """What `keep_definition` kept, or None."""
+
 
 class Table(ABC):
     """One handle at one version: what is read and what is committed through it belong together."""

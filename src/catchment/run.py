@@ -30,7 +30,7 @@ from catchment.events import (
 )
 from catchment.gold.build import Built, build_gold, changes, publish_gold
 from catchment.interfaces import Listener, Tell
-from catchment.plan import needs
+from catchment.plan import needs, plan
 from catchment.project import Project
 from catchment.records import Cursor, Pending, Step
 
@@ -235,7 +235,6 @@ class _Run:
 
         name = step.name.partition(".")[2]
         engine = connected.engine(self.jobs)
-        definitions = connected.lake.definitions
         try:
             return Refining(
                 step=step.id,
@@ -244,8 +243,6 @@ class _Run:
                 engine=engine,
                 tell=self.tell,
                 stopping=self._stopping,
-                keep=definitions.keep,
-                recall=definitions.read,
                 rebuild=step.name in self.rebuild,
             ).run()
         finally:
@@ -275,6 +272,11 @@ class _Run:
         if self.built is not None:
             Connected.of(self.project, self.target).warehouse.discard(self.built.build)
             self.built = None
+
+
+def steps(project: Project, target: str | None, select: Sequence[str] = ()) -> tuple[Step, ...]:
+    """The plan of a selection; gold waits only for the silver tables that its models read."""
+    return plan(project, select, gold_reads=Connected.of(project, target).gold_reads())
 
 
 def pending(project: Project, target: str | None, steps: Sequence[Step]) -> Sequence[Pending]:
@@ -314,7 +316,7 @@ def _pending_refine(connected: Connected, step: Step, waits: Sequence[str]) -> P
         progress = silver.progress()
         definition = table.definition()
         if progress.definition not in (None, fingerprint(definition)):
-            changed = differences(connected.lake.definitions.read(progress.definition or ""), definition)
+            changed = differences(connected.lake.definition(progress.definition or ""), definition)
             rows = 0 if bronze is None else bronze.scan().rows
             cure = f"--rebuild {step.name} ({rows:,} bronze rows)"
             return Pending(step, True, "definition changed", changed=tuple(changed), cure=cure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,14 +38,16 @@ def demo(invocation: Invocation, folder: Path) -> int:
     30 days of data with mistakes in them on purpose: from files to tested gold, without a server. Called again it runs
     the same project again, finds nothing new and overwrites nothing.
     """
-    from catchment.plan import plan
     from catchment.project import load_project
+    from catchment.run import steps
 
     _make(folder)
     project = load_project(folder)
     note(f"{folder}: {contents(project, folder)}")
     note()
-    code = execute(Invocation(folder, invocation.debug, invocation.no_colour), project, plan(project), hints=False)
+    code = execute(
+        Invocation(folder, invocation.debug, invocation.no_colour), project, steps(project, None), hints=False
+    )
     if code == 0:
         _show(project, folder)
     return code
@@ -89,7 +92,7 @@ def _show(project: Project, folder: Path) -> None:
 def _next(folder: Path, tables: Sequence[str]) -> list[str]:
     first = tables[0] if tables else "silver.users"
     return [
-        f"cd {folder}",
+        f"cd {shlex.quote(str(folder))}",
         'catchment query "from gold.business_metrics order by day desc limit 7"',
         f"catchment quarantine show {first} --limit 3",
         "catchment status",

@@ -25,11 +25,10 @@ def plan(invocation: Invocation, select: Sequence[str], target: str | None, as_j
 
     Reads no rows and writes nothing: new files, what follows from them, and definitions that have changed.
     """
-    from catchment.plan import plan as plan_steps
-    from catchment.run import pending
+    from catchment.run import pending, steps
 
     project = invocation.load()
-    found = pending(project, target, plan_steps(project, select))
+    found = pending(project, target, steps(project, target, select))
     name = target_name(project, target)
     if as_json:
         out_json({"project": project.name, "target": name, "steps": [as_value(one) for one in found]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -48,11 +49,11 @@ def run(
     Every step takes what it has not taken yet: run it twice and nothing changes. A step that fails stops only what
     depends on it. Ctrl-C stops after the commit that is being made; pressed again, at once.
     """
-    from catchment.plan import plan
+    from catchment.run import steps
 
     project = invocation.load()
-    steps = plan(project, select)
-    return execute(invocation, project, steps, target=target, jobs=jobs, rebuild=frozenset(rebuild), as_json=as_json)
+    chosen = steps(project, target, select)
+    return execute(invocation, project, chosen, target=target, jobs=jobs, rebuild=frozenset(rebuild), as_json=as_json)
 
 
 def execute(
@@ -76,7 +77,12 @@ def execute(
     bars = sys.stderr.isatty() and not as_json
     names = [step.name for step in steps]
     told = Console(
-        sys.stderr, names=names, bars=bars, colour=invocation.colour, program=invocation.command("").rstrip()
+        sys.stderr,
+        names=names,
+        bars=bars,
+        colour=invocation.colour,
+        columns=shutil.get_terminal_size().columns if bars else None,
+        program=invocation.command("").rstrip(),
     )
     with stoppable() as stop, told as console:
         listener = JsonLines(sys.stdout) if as_json else console

@@ -43,7 +43,7 @@ class DeltaLake(Lake):
     def __init__(self, root: Path, *, reached: Callable[[str], None] = _silent) -> None:
         self._root = root.absolute()
         self._reached = reached
-        self.definitions = Definitions(self._root)
+        self._definitions = Definitions(self._root)
 
     def _path(self, name: TableName) -> Path:
         return self._root / name.layer / name.name
@@ -80,6 +80,12 @@ class DeltaLake(Lake):
             for found in layers
             for entry in sorted((self._root / found).glob("*/_delta_log"))
         ]
+
+    def keep_definition(self, fingerprint: str, definition: Mapping[str, Any]) -> None:
+        self._definitions.keep(fingerprint, definition)
+
+    def definition(self, fingerprint: str) -> Mapping[str, Any] | None:
+        return self._definitions.read(fingerprint)
 
 
 def _fence(name: TableName, shard: int) -> str:

@@ -26,9 +26,6 @@ from catchment.silver.modes import EVERYTHING, Merge
 from catchment.silver.refine import Lookup, RefineFunction
 from catchment.silver.rules import faults, figures, verdicts
 
-Keep = Callable[[str, Mapping[str, Any]], None]
-Recall = Callable[[str], Mapping[str, Any] | None]
-
 _REASONS_TOLD = 3
 
 
@@ -57,7 +54,7 @@ def span(bronze: Table, progress: Progress) -> Span:
 
 @dataclass
 class Refining:
-    """One refine step. `keep` and `recall` hold definitions by fingerprint; `stopping` raises Stopped when asked to."""
+    """One refine step; `stopping` raises Stopped when asked to."""
 
     step: str
     table: definitions.Table
@@ -65,8 +62,6 @@ class Refining:
     engine: Engine[Any]
     tell: Tell
     stopping: Callable[[], None]
-    keep: Keep
-    recall: Recall
     rebuild: bool = False
     _judge: Judge | None = field(default=None, init=False)
 
@@ -86,7 +81,7 @@ class Refining:
         new = span(bronze, progress)
         if not new.scan.files and not self.rebuild:
             return False
-        self.keep(fingerprint, definition)
+        self.lake.keep_definition(fingerprint, definition)
         claim = silver.claim()
         self._refine(silver, bronze, new, claim, replace(progress, definition=fingerprint))
         return True
@@ -94,7 +89,7 @@ class Refining:
     def _refuse_changed(self, progress: Progress, definition: Mapping[str, Any], fingerprint: str) -> None:
         if progress.definition in (None, fingerprint) or self.rebuild:
             return
-        words = definitions.differences(self.recall(progress.definition or ""), definition)
+        words = definitions.differences(self.lake.definition(progress.definition or ""), definition)
         message = f"silver.{self.table.name}: its definition is not the one its rows were made with\n" + "\n".join(
             f"  {line}" for line in words
         )

@@ -201,7 +201,6 @@ class Workbench:
         self.lake = lake
         self.engine = engine
         self.heard = Heard()
-        self.definitions: dict[str, Mapping[str, Any]] = {}
         self._sources: dict[str, ScriptedSource] = {}
 
     def land(self, *script: Part, feed: str = FEED) -> bool:
@@ -224,8 +223,6 @@ class Workbench:
             engine=self.engine,
             tell=self.heard,
             stopping=_never,
-            keep=self.definitions.__setitem__,
-            recall=self.definitions.get,
             rebuild=rebuild,
         ).run()
 

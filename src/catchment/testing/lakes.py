@@ -126,6 +126,13 @@ class LakePromises(ABC):
 
     # Finding tables.
 
+    def test_a_definition_is_kept_once_and_seen_by_every_process(self, tmp_path: Path) -> None:
+        lake = self.open(tmp_path)
+        assert lake.definition("f1") is None
+        lake.keep_definition("f1", {"mode": "append"})
+        lake.keep_definition("f1", {"mode": "something else"})
+        assert self.open(tmp_path).definition("f1") == {"mode": "append"}
+
     def test_a_table_is_there_once_it_is_created(self, place: Path) -> None:
         lake = self.open(place)
         other = TableName("silver", "other")

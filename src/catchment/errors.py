@@ -28,6 +28,8 @@ class CatchmentError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")  # for tracebacks, in notebooks above all
 
 
 @dataclass(frozen=True)

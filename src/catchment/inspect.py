@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -30,11 +31,22 @@ def query(project: Project, target: str | None, sql: str) -> pa.RecordBatchReade
     """Rows of a reading statement over bronze, silver, quarantine and gold, streamed. Raises ConfigError."""
     connected = Connected.of(project, target)
     scans: dict[TableName, Scan] = {}
+    mentioned = sql.lower()
     for name in connected.lake.list():
         # Only what the statement may mean is opened: a lake can hold thousands of tables.
-        table = connected.lake.open(name) if name.name in sql else None
-        scans[name] = Scan(files=(), schema=pa.schema([])) if table is None else table.scan()
+        found = _scan(connected, name) if name.name in mentioned else None
+        scans[name] = found or Scan(files=(), schema=pa.schema([]))
     return connected.warehouse.query(sql, scans)
+
+
+def _scan(connected: Connected, name: TableName) -> Scan | None:
+    """A table's rows; of a quarantine table those whose verdict counts: silver's state names its number."""
+    # Silver first: verdicts are written before the silver commit that names them.
+    silver = connected.lake.open(naming.silver_table(name.name)) if name.layer == "quarantine" else None
+    table = connected.lake.open(name)
+    if table is None or name.layer != "quarantine":
+        return None if table is None else table.scan()
+    return replace(table.scan(), judged=() if silver is None else tuple(silver.progress().judged))
 
 
 def quarantine_summaries(project: Project, target: str | None) -> Sequence[QuarantineSummary]:
@@ -60,14 +72,9 @@ def _summary(connected: Connected, engine: Engine[Any], name: str) -> Quarantine
 
 
 def standing_rejects(connected: Connected, engine: Engine[Any], silver: TableName) -> Any:
-    """The rows in quarantine whose verdict counts: silver's state names its number. None where there is no table."""
-    table, judge = connected.lake.open(silver), connected.lake.open(naming.quarantine_table(silver))
-    if table is None or judge is None:
-        return None
-    ranges = [f"_judged BETWEEN {first} AND {last}" for first, last in table.progress().judged] or ["FALSE"]
-    return engine.query(
-        parsed(f"SELECT * FROM quarantine WHERE {' OR '.join(ranges)}"), {"quarantine": engine.frame(judge.scan())}
-    )
+    """The rows in quarantine whose verdict counts. None where there is no table."""
+    scan = _scan(connected, naming.quarantine_table(silver))
+    return None if scan is None else engine.frame(scan)
 
 
 def quarantine_rows(project: Project, target: str | None, table: str, limit: int) -> Sequence[Rejected]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming
-from catchment.errors import ConfigError
+from catchment.errors import ConfigError, MissingExtra
 from catchment.naming import TableName
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from catchment.project import Project
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OpenProject:
     """A project on one target; every call reads what is there at that moment."""
 
@@ -41,6 +42,9 @@ class OpenProject:
         served = connected.warehouse.served() or {}
         return [*connected.lake.list(), *(TableName("gold", model) for model in sorted(served.get("models", ())))]
 
+    def __repr__(self) -> str:
+        return f"<project {self.project.name} in {self.project.folder}>"
+
     def query(self, sql: str) -> pa.RecordBatchReader:
         """Rows of a reading statement, streamed."""
         from catchment.inspect import query
@@ -48,7 +52,7 @@ class OpenProject:
         return query(self.project, self.target, sql)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OpenTable:
     """One table, read anew at each call."""
 
@@ -64,8 +68,14 @@ class OpenTable:
         return self.reader().read_all()
 
     def df(self) -> Any:
-        """All rows as a pandas data frame; pandas must be installed."""
+        """All rows as a pandas data frame. Raises MissingExtra where pandas is not installed."""
+        if importlib.util.find_spec("pandas") is None:
+            message = "cannot make a data frame: package `pandas` is not installed"
+            raise MissingExtra(message, hint="pip install pandas, or use .arrow(), which needs nothing")
         return self.arrow().to_pandas()
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of {self.opened.project.name}>"
 
 
 def open_project(folder: str | Path = ".", target: str | None = None) -> OpenProject:

@@ -154,12 +154,16 @@ class Commit:
 
 @dataclass(frozen=True)
 class Scan:
-    """Files to read, their common schema, and the span of loads that rows must lie in, `(after, to]`."""
+    """Files to read, their common schema, and the span of loads that rows must lie in, `(after, to]`.
+
+    `judged`, of a quarantine table, are the numbers of refine runs whose verdicts count, as closed ranges.
+    """
 
     files: Sequence[str]
     schema: pa.Schema
     loads: tuple[int, int] | None = None
     rows: int = 0  # in the files, before the span is applied
+    judged: Sequence[tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)

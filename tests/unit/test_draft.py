@@ -69,6 +69,21 @@ def test_leading_zeros_keep_text_and_are_counted(column: Column) -> None:
     assert guess.remark == "x kept as text (2 begin with 0)"
 
 
+@pytest.mark.parametrize("value", ["1.234,56", "-0,5", "1,234", "1,234.50"])
+def test_numbers_with_a_comma_are_text_and_the_draft_says_why(value: str, tmp_path: Path) -> None:
+    rows = [f"{number};{value};12" for number in range(20)]
+    (stream,) = find_streams(str(csv(tmp_path / "things.csv", "id;amount;count", [*rows, "20;k.A.;x", "21;7;9"])))
+    guess = study(stream).columns[1]
+    assert guess.type == "string"
+    assert guess.evidence.startswith("kept as text: numbers with a comma")
+    assert guess.remark is not None
+
+
+def test_words_with_a_comma_are_no_numbers(column: Column) -> None:
+    guess = column(['"Rome, IT"', '"1, High Street"', "7"])
+    assert guess.evidence.startswith("text;")
+
+
 def test_a_german_date_is_read_in_its_format(column: Column) -> None:
     guess = column(["02.01.2026 08:15", "31.12.2026 23:59"])
     assert (guess.type, guess.formats) == ("timestamp", ("dd.MM.yyyy HH:mm",))

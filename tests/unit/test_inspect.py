@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from catchment.connected import Connected
 from catchment.errors import ConfigError
 from catchment.inspect import preview, quarantine_rows, quarantine_summaries, query
+from catchment.naming import TableName
 from catchment.plan import plan
 from catchment.project import Project
 from catchment.run import run
@@ -52,6 +54,21 @@ def test_a_query_for_an_unknown_table_names_the_nearest(orders: Project) -> None
     go(orders)
     with pytest.raises(ConfigError, match=r"no table silver\.order; did you mean silver\.orders\?"):
         told(orders, "select * from silver.order")
+
+
+def test_a_table_may_be_written_in_capitals(orders: Project) -> None:
+    go(orders)
+    assert told(orders, "select count(*) as n from SILVER.Orders") == [{"n": 3}]
+    assert told(orders, "select count(*) as n from bronze.SRC__ROWS") == [{"n": 5}]
+
+
+def test_sql_sees_the_verdicts_that_count_and_no_others(orders: Project) -> None:
+    go(orders)
+    assert run(orders, None, plan(orders), rebuild=frozenset({"silver.orders"})) == "done"
+    assert told(orders, "select count(*) as n from quarantine.orders") == [{"n": 2}]
+    rejects = Connected.of(orders).lake.open(TableName("quarantine", "orders"))
+    assert rejects is not None
+    assert rejects.scan().rows == 4  # those of before the rebuild are kept, and count nowhere
 
 
 def test_quarantine_is_counted_by_its_reasons(orders: Project) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 import catchment
-from catchment.errors import ConfigError, ProjectProblems
-from catchment.opened import OpenProject
+from catchment.errors import ConfigError, MissingExtra, ProjectProblems
+from catchment.naming import TableName
+from catchment.opened import OpenProject, OpenTable
 from catchment.plan import plan
 from catchment.project import load_project
 from catchment.run import run
@@ -101,3 +103,18 @@ def test_mistakes_say_what_was_meant(folder: Path, tmp_path_factory: pytest.Temp
     (folder / "catchment.yaml").write_text("nam: small\n", encoding="utf-8")
     with pytest.raises(ProjectProblems):
         catchment.open(folder)
+
+
+def test_without_pandas_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    table = OpenTable(OpenProject(_Project()), TableName.parse("silver.sales"))  # type: ignore[arg-type]
+    with pytest.raises(MissingExtra, match="pandas") as caught:
+        table.df()
+    assert caught.value.hint is not None
+    assert ".arrow()" in caught.value.hint
+    assert repr(table) == "<silver.sales of shop>"
+
+
+class _Project:
+    name = "shop"
+    folder = Path("shop")

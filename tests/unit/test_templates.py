@@ -39,14 +39,21 @@ def manifest(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def parsed_by_dbt(gold: Path, place: Path) -> dict[str, Any]:
-    profile = {"catchment": {"target": "local", "outputs": {"local": {"type": "duckdb", "path": ":memory:"}}}}
-    (place / "profiles.yml").write_text(json.dumps(profile))
-    command = [DBT, "--quiet", "parse", "--project-dir", gold, "--profiles-dir", place, "--target-path", place]
-    env = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_LOG_PATH": str(place)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    told_by_dbt(gold, place)
     content: dict[str, Any] = json.loads((place / "manifest.json").read_text())
     return content
+
+
+def told_by_dbt(gold: Path, place: Path) -> str:
+    profile = {"catchment": {"target": "local", "outputs": {"local": {"type": "duckdb", "path": ":memory:"}}}}
+    (place / "profiles.yml").write_text(json.dumps(profile))
+    command = [DBT, "parse", "--no-partial-parse", "--project-dir", gold, "--profiles-dir", place]
+    env = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_LOG_PATH": str(place)}
+    done = subprocess.run(
+        [*command, "--target-path", place], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def contract_of(folder: Path, table: str) -> dict[str, Any]:
@@ -200,3 +207,9 @@ def test_the_gold_project_of_blank_is_one_that_dbt_can_read(tmp_path: Path) -> N
     place.mkdir()
     found = parsed_by_dbt(tmp_path / "mine/gold", place)
     assert not [node for node in found["nodes"].values() if node["resource_type"] == "model"]
+
+
+def test_the_empty_layers_of_blank_are_no_warning(tmp_path: Path) -> None:
+    write_template("blank", tmp_path / "mine", project_name="mine")
+    (tmp_path / "mine/gold/models/stg/stg_one.sql").write_text("select 1 as x\n", encoding="utf-8")
+    assert "unused configuration" not in told_by_dbt(tmp_path / "mine/gold", tmp_path)

@@ -42,6 +42,10 @@ class Landing:
         for load in _loads(self._watched(batches)):
             generation = self._land(load, generation)
             landed = True
+        if table is None and not landed:
+            # A slip in a path is silent otherwise: nothing to read is no error.
+            for notice in self.source.describe(self.feed, None).notices:
+                self._notice(notice)
         return landed
 
     def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ import click
 
 from catchment.cli.invocation import Invocation, examples, json_option
 from catchment.cli.terminal import out, out_json
-from catchment.errors import Problem, ProjectProblems
+from catchment.errors import ConfigError, Problem, ProjectProblems
 from catchment.observe.words import plural
 
 
@@ -21,12 +21,19 @@ def check(invocation: Invocation, as_json: bool) -> int:
     """
     from catchment.check import check_project
     from catchment.inspect import rehearsals
+    from catchment.reading.declaration import FILE
 
     folder = invocation.folder()
+    found_there = (folder / FILE).exists()
     try:
         problems = list(check_project(folder, [rehearsals]))
     except ProjectProblems as found:
         problems = list(found.problems)
+    except ConfigError as found:
+        if not found_there:
+            raise
+        # What only shows on the way, such as an environment variable that is not set, is a mistake like the others.
+        problems = [Problem(FILE, found.message, cure=found.hint)]
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         out_json({"errors": len(errors), "warnings": len(problems) - len(errors), "problems": problems})

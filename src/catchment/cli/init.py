@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from catchment.cli.invocation import examples
 from catchment.cli.terminal import note, out
+from catchment.errors import ConfigError
 from catchment.observe.words import about, aligned, pad, plural
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ _PARTS = (
 
 # How many remarks about a table's columns fit into its line.
 _MOST_REMARKS = 2
+
+# How many files and folders that no stream takes are named.
+_MOST_LEFT_OUT = 3
 
 
 @click.command(
@@ -106,30 +111,49 @@ def _shown(folder: Path) -> str:
 
 
 def _go(folder: Path) -> str:
-    return "" if folder.absolute() == Path.cwd() else f"cd {folder} && "
+    return "" if folder.absolute() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
 
 
 def _from_files(folder: Path, pattern: str) -> None:
-    from catchment.draft import find_streams, study, write_draft
+    from catchment.draft import find_streams, left_out, study, write_draft
     from catchment.reading.declaration import FILE
 
     if (folder / FILE).exists():
-        from catchment.errors import ConfigError
-
         message = f"nothing was written: {folder / FILE} is there already"
         raise ConfigError(message, hint="choose a new folder: catchment init --from … FOLDER")
     streams = find_streams(pattern)
     note(f"Reading {plural(sum(len(stream.files) for stream in streams), 'file')} …")
-    tables = [study(stream) for stream in streams]
-    out(f"Read {plural(sum(len(s.files) for s in streams), 'file')} ({about(sum(t.rows for t in tables))} rows).")
+    tables, odd = [], []
+    for stream in streams:
+        try:
+            tables.append(study(stream))
+        except ConfigError as error:
+            odd.append(error)
+    if not tables:
+        raise odd[0]
+    rows = sum(table.rows for table in tables)
+    files = sum(len(table.stream.files) for table in tables)
+    out(f"Read {plural(files, 'file')} ({about(rows)} {'row' if rows == 1 else 'rows'}).")
     for line in lines(tables):
         out(line)
+    for empty in odd:
+        note(f"Left out: {empty.message}.")
+    others = left_out(pattern, streams)
+    if others:
+        note(_left_out(others))
     write_draft(tables, folder)
     out(
         f"Wrote {_shown(folder)}/: {plural(len(tables), 'stream')}, {plural(len(tables), 'contract')}"
         f" (each type with its evidence as a comment), {plural(len(tables), 'stg model')}."
     )
     note(f"Next: {_go(folder)}catchment preview silver.{tables[0].name}")
+
+
+def _left_out(others: Sequence[Path]) -> str:
+    """`Left out: bookings/, notes.docx and 3 more (no CSV, JSON Lines or Parquet, or a folder).`"""
+    shown = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in others[:_MOST_LEFT_OUT])
+    more = f" and {len(others) - _MOST_LEFT_OUT:,} more" if len(others) > _MOST_LEFT_OUT else ""
+    return f"Left out: {shown}{more}. A name tells its format (.csv, .jsonl, .parquet …); ** reaches into folders."
 
 
 def lines(tables: Sequence[TableGuess]) -> list[str]:
@@ -150,7 +174,7 @@ def _files(stream: DraftStream) -> str:
 def _remarks(table: TableGuess) -> str:
     told = [column.remark for column in table.columns if column.remark is not None]
     if table.has_odd_header:
-        told.insert(0, "the first line looks like a row: name the columns with `header: […]`")
+        told.insert(0, "the first line looks like a row: name the columns with `header: […]` in catchment.yaml")
     if table.defects:
         told.insert(0, f"{plural(table.defects, 'line')} cannot be read")
     more = f" · {len(told) - _MOST_REMARKS} more in the contract" if len(told) > _MOST_REMARKS else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Invocation:
 
     def command(self, words: str) -> str:
         """How to call `catchment <words>` for the same project, for hints."""
-        where = f"--project {self.project_folder} " if self.project_folder is not None else ""
+        where = f"--project {shlex.quote(str(self.project_folder))} " if self.project_folder is not None else ""
         return f"catchment {where}{words}"
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from catchment.cli.invocation import Invocation, examples, target_option
-from catchment.cli.terminal import note, out, plain
+from catchment.cli.terminal import note, out, plain, values
 from catchment.observe.words import aligned
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def table_lines(rows: pa.Table, *, widest: int | None = None) -> list[str]:
         for place, kind in enumerate(kinds)
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     }
-    cells = [[_cell(value, widest) for value in column.to_pylist()] for column in rows.columns]
+    cells = [[_cell(value, widest) for value in values(column)] for column in rows.columns]
     body = list(zip(*cells, strict=True)) if cells else []
     return aligned([tuple(rows.column_names), *body], right=frozenset(numbers))
 
@@ -93,11 +94,23 @@ def out_json_rows(rows: pa.RecordBatchReader) -> None:
     """An array with one object a line, written batch by batch."""
     before = "["
     for batch in rows:
-        for row in batch.to_pylist():
+        names = _apart(batch.schema.names)
+        for row in zip(*(values(column) for column in batch.columns), strict=True):
             out(before)
-            before = json.dumps(plain(row), ensure_ascii=False) + ","
+            before = json.dumps(plain(dict(zip(names, row, strict=True))), ensure_ascii=False) + ","
     out(before.removesuffix(","))
     out("]")
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """`a`, `a` as `a`, `a_2`: one object cannot hold a name twice, and would lose a column."""
+    found: list[str] = []
+    for name in names:
+        candidate, count = name, 2
+        while candidate in found:
+            candidate, count = f"{name}_{count}", count + 1
+        found.append(candidate)
+    return found
 
 
 def out_csv(rows: pa.RecordBatchReader) -> None:

@@ -12,6 +12,8 @@ import click
 from catchment.cli.invocation import Invocation, examples, select_option, target_option
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note
+from catchment.errors import ConfigError
+from catchment.naming import did_you_mean
 
 if TYPE_CHECKING:
     from catchment.observe.console import Console
@@ -53,7 +55,18 @@ def run(
 
     project = invocation.load()
     chosen = steps(project, target, select)
+    _find(rebuild, chosen)
     return execute(invocation, project, chosen, target=target, jobs=jobs, rebuild=frozenset(rebuild), as_json=as_json)
+
+
+def _find(rebuild: Sequence[str], steps: Sequence[Step]) -> None:
+    """Raise ConfigError, with the nearest name, for a table to rebuild that is not among the steps."""
+    tables = [step.name for step in steps if step.kind == "refine"]
+    for name in rebuild:
+        if name not in tables:
+            message = f"cannot rebuild {name}: not among the silver tables of this run"
+            hint = did_you_mean(name, tables) or f"there are {', '.join(tables) or 'none'}"
+            raise ConfigError(message, hint=hint)
 
 
 def execute(

@@ -7,13 +7,16 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catchment.settings import redact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def out(text: str = "") -> None:
@@ -59,6 +62,17 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
-    if isinstance(value, Decimal | timedelta):
-        return str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return value if value is None or isinstance(value, str | int | bool) else str(value)
+
+
+def values(column: pa.ChunkedArray | pa.Array) -> list[Any]:
+    """A column's values; as text where Python has none such, an instant after the year 9999 for example."""
+    import pyarrow as pa
+
+    try:
+        found: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        found = column.cast(pa.string()).to_pylist()
+    return found

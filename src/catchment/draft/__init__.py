@@ -6,9 +6,18 @@ the evidence counts is what a run will find.
 
 from __future__ import annotations
 
-from catchment.draft.streams import DraftStream, find_streams
+from catchment.draft.streams import DraftStream, find_streams, left_out
 from catchment.draft.tables import TableGuess, study
 from catchment.draft.types import ColumnGuess
 from catchment.draft.writing import project_name, write_draft
 
-__all__ = ["ColumnGuess", "DraftStream", "TableGuess", "find_streams", "project_name", "study", "write_draft"]
+__all__ = [
+    "ColumnGuess",
+    "DraftStream",
+    "TableGuess",
+    "find_streams",
+    "left_out",
+    "project_name",
+    "study",
+    "write_draft",
+]

@@ -72,7 +72,7 @@ def land(connection: duckdb.DuckDBPyConnection, stream: DraftStream) -> Landed:
     assert counted is not None
     dialect = dict(seen.cursor.get("dialect") or {})
     if stream.format == "jsonl":
-        return Landed(_documents(connection), counted[0], seen.defects, dialect)
+        return Landed(_documents(connection, stream.shown), counted[0], seen.defects, dialect)
     return Landed(_fields(seen), counted[0], seen.defects, dialect)
 
 
@@ -141,7 +141,7 @@ def _unique(names: Sequence[str]) -> list[str]:
     return [name.lower() for name in naming.columns(names)]
 
 
-def _documents(connection: duckdb.DuckDBPyConnection) -> tuple[Field, ...]:
+def _documents(connection: duckdb.DuckDBPyConnection, shown: str) -> tuple[Field, ...]:
     """The fields of JSON documents, taken out of them into slots."""
     found = connection.execute(
         f"SELECT json_group_structure(c0::JSON) FROM (SELECT c0 FROM landed WHERE c0 IS NOT NULL LIMIT {_DOCUMENTS})"
@@ -149,7 +149,7 @@ def _documents(connection: duckdb.DuckDBPyConnection) -> tuple[Field, ...]:
     structure = json.loads(found[0]) if found is not None and found[0] is not None else None
     leaves = list(_leaves(structure, "$", ())) if isinstance(structure, dict) else []
     if not leaves:
-        message = "the documents have no fields to make columns of"
+        message = f"the documents of {shown} have no fields to make columns of"
         raise ConfigError(message, hint="one JSON object a line is what can be read")
     settled = [
         (path, source, fixed or _mostly(connection, source, mixed))

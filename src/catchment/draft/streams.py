@@ -84,10 +84,23 @@ def find_streams(pattern: str) -> tuple[DraftStream, ...]:
     return _named(sorted(found, key=lambda stream: (stream.name, stream.path)))
 
 
-def _files(pattern: str) -> list[Path]:
+def left_out(pattern: str, streams: Sequence[DraftStream]) -> tuple[Path, ...]:
+    """What the pattern matches and no stream takes: files that tell no format, folders that were not looked into."""
+    taken = {file for stream in streams for file in stream.files}
+    inside = {folder for file in taken for folder in file.parents}
+    return tuple(
+        path for path in _matched(pattern) if path not in taken | inside and not path.name.startswith((".", "_"))
+    )
+
+
+def _matched(pattern: str) -> list[Path]:
     path = Path(pattern).expanduser()
     asked = str(path / "**" / "*") if path.is_dir() else str(path)
-    matched = sorted(Path(name).absolute() for name in glob.glob(asked, recursive=True))
+    return sorted(Path(name).absolute() for name in glob.glob(asked, recursive=True))
+
+
+def _files(pattern: str) -> list[Path]:
+    matched = _matched(pattern)
     files = [file for file in matched if file.is_file() and not file.name.startswith((".", "_"))]
     known = [file for file in files if _format(file) is not None]
     if known:

@@ -28,6 +28,7 @@ _ENOUGH = 0.5
 
 _LONGEST_INTEGER = 18
 _MOST_DIGITS = 38
+_COMMA = "numbers with a comma, which a refine function can read"
 _YES_NO = ({"true", "false"}, {"yes", "no"}, {"y", "n"})
 
 
@@ -51,11 +52,12 @@ class ColumnGuess:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a column might be. `kind` is None where nothing but text is left."""
+    """What a column might be. `kind` is None where nothing but text is left, `why` says then what it looked like."""
 
     slot: str
     kind: str | None = None  # number, boolean, time, date, typed, fixed
     patterns: tuple[str, ...] = ()
+    why: str | None = None
 
     def aggregates(self) -> dict[str, str]:
         """What to count over all rows, by name."""
@@ -135,13 +137,23 @@ def candidates(found: Field, shapes: Mapping[str, int]) -> Candidates:
                 tuple(dict.fromkeys(p for shape in fitting for p in dates.patterns_of(shape))) if kind == "date" else ()
             )
             return Candidates(found.slot, kind, patterns)
-    return Candidates(found.slot)
+    with_comma = sum(telling[shape] for shape in telling if _has_comma(shape))
+    numbers = with_comma + sum(telling[shape] for shape in telling if _is_number(shape))
+    why = _COMMA if with_comma and numbers >= _ENOUGH * total else None
+    return Candidates(found.slot, why=why)
 
 
 def _is_number(shape: str) -> bool:
     import re
 
     return re.fullmatch(r"[+-]?(9+\.?9*|\.9+)([eE][+-]?9+)?", shape) is not None
+
+
+def _has_comma(shape: str) -> bool:
+    """`1.234,56` and `1,234`: which of the two a comma means, nobody but the file's owner knows."""
+    import re
+
+    return re.fullmatch(r"[+-]?(9[9.]*,9+|9{1,3}(,999)+(\.9+)?)", shape) is not None
 
 
 def _is_time(shape: str) -> bool:
@@ -191,6 +203,8 @@ def decide(found: Field, tried: Candidates, figures: Figures, left: Leftovers | 
         )
     if tried.kind == "typed":
         return _typed(base, found, figures)
+    if tried.why is not None:
+        return _text(base, figures, tried.why)
     if tried.kind is None:
         what = "text" if figures["present"] else "text: no row has a value"
         return replace(base, evidence=f"{what}; {_filled(base, figures)}" if figures["present"] else what)

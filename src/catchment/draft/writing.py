@@ -68,7 +68,7 @@ def _project(tables: Sequence[TableGuess], folder: Path, name: str) -> str:
         f"  {SOURCE}:",
         "    type: files",
         "    streams:",
-        *(f"      {t.name}: {{path: {_text(shown_path(t.stream.path, folder), always=True)}}}" for t in tables),
+        *(line for table in tables for line in _stream(table, folder)),
         "",
         "# `append` keeps every good row, `merge` the newest of each key. Merge is drafted only where a column tells",
         "# which row is newer: a wrong guess would lose rows. Rows that break their contract wait in quarantine.",
@@ -82,6 +82,14 @@ def _project(tables: Sequence[TableGuess], folder: Path, name: str) -> str:
         "  local: {default: true}      # DuckDB, Delta under ./lake, no servers",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _stream(table: TableGuess, folder: Path) -> Iterator[str]:
+    if table.has_odd_header:
+        names = ", ".join(f"column_{place}" for place in range(1, len(table.columns) + 1))
+        yield "      # The first line looks like a row. If it is one, name the columns here, as in"
+        yield f"      # header: [{names}], and in the contract (transformSourceObjects)."
+    yield f"      {table.name}: {{path: {_text(shown_path(table.stream.path, folder), always=True)}}}"
 
 
 def _silver(tables: Sequence[TableGuess]) -> Iterator[str]:

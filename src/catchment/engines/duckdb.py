@@ -75,6 +75,9 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         if rows.loads is not None:
             after, to = rows.loads
             sql = f"SELECT * FROM ({sql}) WHERE _load > {after:d} AND _load <= {to:d}"
+        if rows.judged is not None:
+            ranges = [f"_judged BETWEEN {first:d} AND {last:d}" for first, last in rows.judged] or ["FALSE"]
+            sql = f"SELECT * FROM ({sql}) WHERE {' OR '.join(ranges)}"
         return self._run(lambda: self._connection.sql(sql))
 
     def query(self, sql: exp.Query, frames: Mapping[str, duckdb.DuckDBPyRelation]) -> duckdb.DuckDBPyRelation:
@@ -132,9 +135,10 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
 
     def write(self, frame: duckdb.DuckDBPyRelation, folder: str, prefix: str) -> Sequence[DataFile]:
         types = {name: str(kind) for name, kind in zip(frame.columns, frame.types, strict=True)}
+        # Level 1 takes a sixth less CPU than the default and makes files a tenth larger (measured on orders).
         copy = (
             f"COPY (SELECT * FROM {self._view(frame)}) TO {literal(folder)} (FORMAT parquet,"
-            f" COMPRESSION zstd, RETURN_STATS, APPEND, FILE_SIZE_BYTES {_FILE_BYTES},"
+            f" COMPRESSION zstd, COMPRESSION_LEVEL 1, RETURN_STATS, APPEND, FILE_SIZE_BYTES {_FILE_BYTES},"
             f" FILENAME_PATTERN {literal(prefix + '-{uuid}')})"
         )
         written = self._run(lambda: self._connection.execute(copy).fetchall())

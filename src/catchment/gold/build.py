@@ -116,7 +116,7 @@ def _refuse_absent(dbt: Dbt, tables: Mapping[TableName, Pinned]) -> None:
     there = [name.name for name in tables if name.layer == "silver"]
     for name in sorted(dbt_process.sources_used(dbt.folder).difference(there)):
         message = f"{dbt.folder.name}/ reads {silver_table(name)}, which is not in the lake"
-        hint = did_you_mean(name, there) or "refine it first: catchment run"
+        hint = did_you_mean(name, there) or "catchment plan shows what its stream would bring"
         raise ConfigError(message, hint=hint)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from catchment.errors import Conflict, RetryableError, Unfenced
+from catchment.errors import ConfigError, Conflict, RetryableError, Unfenced
 from catchment.interfaces import Lake, Table
 from catchment.lake.progress import Definitions, ProgressFolder
 from catchment.naming import TableName
@@ -37,11 +38,29 @@ def _silent(_: str) -> None:
     """Nobody listens to the named points."""
 
 
+# delta-rs takes `%20` for a space and a backslash for a slash: tables would be found in, and written to, the folder of
+# that other name.
+_MISREAD = re.compile(r"%[0-9A-Fa-f]{2}|\\|[\x00-\x1f\x7f]")
+
+
+def _refuse_misread(root: Path) -> None:
+    for path in (root, root.resolve()):
+        found = _MISREAD.search(str(path))
+        if found is not None:
+            message = (
+                f"the lake cannot lie in {str(path)!r}: a Delta table reads {found[0]!r} in a path as another path"
+            )
+            raise ConfigError(
+                message, hint="rename that folder, or name another: targets.<name>.lake in catchment.yaml"
+            )
+
+
 class DeltaLake(Lake):
     """Tables as folders: `<root>/<layer>/<name>`."""
 
     def __init__(self, root: Path, *, reached: Callable[[str], None] = _silent) -> None:
         self._root = root.absolute()
+        _refuse_misread(self._root)
         self._reached = reached
         self._definitions = Definitions(self._root)
 

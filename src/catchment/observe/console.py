@@ -37,6 +37,11 @@ _MOST_HINTS = 3
 _MOST_CAUSES = 5
 _LONGEST_NOTE = 200
 
+# Columns of a step's line: names and details where there is room; kind, figure, time and the gaps between them.
+_NAME = 24
+_DETAIL = 31
+_OTHERS = 2 + 8 + 1 + 1 + 14 + 3 + 2 + 6
+
 # Of rich's styles those that shout.
 _CALM = {
     "bar.complete": "cyan",
@@ -87,7 +92,7 @@ class _Step:
 class _Totals:
     landed: int | None = None
     refined: int | None = None
-    models: int | None = None
+    built: int | None = None
     rejected: dict[str, int] = field(default_factory=dict)
     done: int = 0
     skipped: int = 0
@@ -101,14 +106,15 @@ class _Totals:
             f"{plural(self.landed, 'row')} landed" if self.landed is not None else "",
             f"{self.refined:,} in silver" if self.refined is not None else "",
             f"{quarantined:,} in quarantine" if quarantined else "",
-            plural(self.models, "gold model") if self.models is not None else "",
+            # Models of a build that was not published are gone: nobody is served them.
+            plural(self.built, "gold model") if self.built is not None and self.published else "",
         ]
         return ", ".join(part for part in parts if part)
 
 
 class Console(Listener):
     """Writes to `stream`. `names` are the steps' names, for the width of their column; `bars` wants a terminal.
-    `program` is how hints call us.
+    `columns` is the terminal's width, None where there is none; `program` is how hints call us.
 
     Use it as a context manager, or call `close`: the terminal is given back then, also after Ctrl-C.
     """
@@ -120,11 +126,12 @@ class Console(Listener):
         names: Sequence[str] = (),
         bars: bool = False,
         colour: bool = False,
+        columns: int | None = None,
         program: str = "catchment",
     ) -> None:
         self._stream = stream
         self._program = program
-        self._width = max([24, *(len(name) for name in names)])
+        self._width, self._detail = _widths(max((len(name) for name in names), default=0), columns)
         self._bars = bars
         self._colour = colour
         self._progress: Progress | None = None
@@ -188,7 +195,7 @@ class Console(Listener):
             if event.rejected:
                 self.totals.rejected[event.table] = self.totals.rejected.get(event.table, 0) + event.rejected
         elif isinstance(event, GoldBuilt):
-            step.gold, self.totals.models = event, event.models
+            step.gold, self.totals.built = event, event.models
         elif isinstance(event, GoldPublished):
             step.build, self.totals.published = event.build, True
         else:
@@ -245,7 +252,7 @@ class Console(Listener):
         """One line of the step table: kind, name, figure, detail, time."""
         figure = pad(amount, 14, right=amount[:1].isdigit())
         head = f"  {pad(kind, 8)} {pad(name, self._width)} "
-        middle = f"{figure}   {pad(detail, 32)} " if end else amount
+        middle = f"{figure}   {pad(detail, self._detail)}  " if end else amount
         self._say((head, ""), (middle.rstrip() if not end else middle, style), (end, "dim"))
 
     def _summary(self, event: RunFinished) -> None:
@@ -335,6 +342,16 @@ class Console(Listener):
         line = Text.assemble(*clean)
         line.rstrip()
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _widths(longest: int, columns: int | None) -> tuple[int, int]:
+    """How wide the columns of names and details are: as wide as calm wants, and narrower before a line breaks."""
+    name, detail = max(_NAME, longest), _DETAIL
+    spare = _OTHERS + name + detail - columns if columns is not None else 0
+    if spare <= 0:
+        return name, detail
+    less = min(spare, name - longest)
+    return name - less, max(0, detail - (spare - less))
 
 
 def _terminal(stream: TextIO, *, colour: bool) -> RichConsole:

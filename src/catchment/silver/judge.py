@@ -81,8 +81,10 @@ class Judge:
         """Where a row came from and what it was, as quarantine keeps it; `raw` is JSON of the bronze columns."""
         names = [name for name in self.schema.names if name not in BRONZE_COLUMNS]
         fields = ", ".join(f"{literal(name)}: {_bronze(name)}" for name in names)
-        whole = _bronze(DOCUMENT) if names == [DOCUMENT] else f"CAST(to_json({{{fields}}}) AS VARCHAR)"
-        broken = f"CAST(to_json({{'_raw': CAST({_bronze('_raw')} AS VARCHAR)}}) AS VARCHAR)"
+        whole = f"CAST(to_json({{{fields}}}) AS VARCHAR)" if names else "'{}'"
+        whole = _bronze(DOCUMENT) if names == [DOCUMENT] else whole
+        kept = f"COALESCE(TRY(decode({_bronze('_raw')})), CAST({_bronze('_raw')} AS VARCHAR))"
+        broken = f"CAST(to_json({{'_raw': {kept}}}) AS VARCHAR)"
         raw = f"CASE WHEN {_DEFECT} IS NULL THEN {whole} ELSE {broken} END"
         told = "".join(f", {literal(_text_name(item))}: {_text(item)}" for item in texts)
         return (
@@ -104,10 +106,13 @@ class Judge:
         return parsed(f"SELECT {columns} FROM typed WHERE _reject IS NULL")
 
     def judged(self) -> exp.Query:
-        """`refined` in the contract's types, with the reasons of rows that break a rule."""
+        """`refined` in the contract's types, with the reasons of rows that break a rule, as JSON.
+
+        DuckDB 1.5 cannot keep lists of structs in which one field is NULL in every row (SerializationException).
+        """
         columns = [f"CAST({quoted(c.name)} AS {sql_type(c)}) AS {quoted(c.name)}" for c in self.contract.columns]
         wrong = " OR ".join(map(_broken, self.faults)) or "FALSE"
-        reasons = _listed([self._rule_reason(fault) for fault in self.faults])
+        reasons = f"CAST(to_json({_listed([self._rule_reason(fault) for fault in self.faults])}) AS VARCHAR)"
         return parsed(
             f"SELECT *, CASE WHEN {wrong} THEN {reasons} END AS _reject"
             f" FROM (SELECT {', '.join([*IDENTITY, *columns])} FROM refined)"
@@ -124,8 +129,8 @@ class Judge:
 
         Their reasons are told here, over rejected rows alone: thirty cases a row are dear where few rows need them.
         """
-        reasons = [_reason(None, "readable", f"{_DEFECT} IS NOT NULL", _DEFECT, "NULL")]
-        reasons += [
+        defect = _reason(None, "readable", f"{_DEFECT} IS NOT NULL", _DEFECT, "NULL")
+        reasons = [
             _reason(item.column.name, "type", _unread(item), literal(item.wrong or ""), _text(item))
             for item in self._fallible()
         ]
@@ -136,8 +141,9 @@ class Judge:
         told += [f"place.{quoted(_text_name(item))} AS {_text(item)}" for item in self._fallible()]
         return parsed(
             f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
-            f" 'rejected' AS status, {_listed(reasons)} AS reasons, place.raw AS raw"
-            f" FROM (SELECT *, {', '.join(told)} FROM ({place}))"
+            # What could not be read at all misses nothing besides.
+            f" 'rejected' AS status, CASE WHEN {_DEFECT} IS NULL THEN {_listed(reasons)} ELSE {_listed([defect])} END"
+            f" AS reasons, place.raw AS raw FROM (SELECT *, {', '.join(told)} FROM ({place}))"
         )
 
     def faulty(self, number: int) -> exp.Query:
@@ -146,7 +152,7 @@ class Judge:
         place = f"SELECT {', '.join(IDENTITY[1:])}, {self._place(())} AS place FROM ({arrived})"
         return parsed(
             f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
-            " 'rejected' AS status, _reject AS reasons, place.raw AS raw"
+            f" 'rejected' AS status, from_json(_reject, {literal(_REASON_TYPES)}) AS reasons, place.raw AS raw"
             f" FROM (SELECT * FROM judged WHERE _reject IS NOT NULL) JOIN ({place}) USING ({', '.join(IDENTITY[1:])})"
         )
 
@@ -194,6 +200,9 @@ def _listed(reasons: Sequence[str]) -> str:
     if not reasons:
         return 'CAST([] AS STRUCT("column" VARCHAR, rule VARCHAR, message VARCHAR, "value" VARCHAR)[])'
     return f"list_filter([{', '.join(reasons)}], lambda reason: reason IS NOT NULL)"
+
+
+_REASON_TYPES = json.dumps([{field.name: "VARCHAR" for field in REASON}])
 
 
 def _unpacked(place: str) -> str:

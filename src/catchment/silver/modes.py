@@ -25,6 +25,12 @@ class Merge:
 
     key: tuple[str, ...]
     latest_by: str | None
+    # A refine function may make several rows of one; then identity alone does not tell them apart.
+    rows_share_identity: bool = False
+
+    @property
+    def _names_a_row(self) -> str:
+        return ", ".join([self._key, *IDENTITY] if self.rows_share_identity else IDENTITY)
 
     def keys(self) -> exp.Query:
         """The distinct keys of `fresh`."""
@@ -40,8 +46,7 @@ class Merge:
         return 1 + rows * _RANKED_BYTES * 2 // memory_bytes
 
     def winners(self, bucket: int, buckets: int) -> exp.Query:
-        """Key and identity of the rows that shall be there."""
-        identity = ", ".join(IDENTITY)
+        """What names the rows that shall be there."""
         # One struct to order by instead of five columns: DuckDB keeps the greatest of each key in a hash table instead
         # of sorting all (measured on five million rows: 2.2 s of CPU, and 9 s for a sort of whole rows).
         fields = ", ".join(f"'{name}': {name}" for name in ("_load", "_row", "_shard", "_stream"))
@@ -50,13 +55,13 @@ class Merge:
         inside = f" WHERE hash({self._key}) % {buckets} = {bucket}" if buckets > 1 else ""
         columns = ", ".join(dict.fromkeys([self._key, *([latest] if latest else []), *IDENTITY]))
         return parsed(
-            f"SELECT {self._key}, {identity} FROM (SELECT {columns} FROM {_ALL}{inside})"
+            f"SELECT {self._names_a_row} FROM (SELECT {columns} FROM {_ALL}{inside})"
             f" QUALIFY row_number() OVER (PARTITION BY {self._key} ORDER BY {order} DESC) = 1"
         )
 
     def reduced(self) -> exp.Query:
         """The rows of `present` and `fresh` that are among `winners`."""
-        return parsed(f"SELECT * FROM {_ALL} SEMI JOIN winners USING ({', '.join([self._key, *IDENTITY])})")
+        return parsed(f"SELECT * FROM {_ALL} SEMI JOIN winners USING ({self._names_a_row})")
 
     @property
     def _key(self) -> str:

@@ -50,7 +50,7 @@ class RefineFunction:
             raise Refused(message, hint=error.hint) from None
         except ConfigError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in here would end the run as if all were done
             message = f"{self._place(error)}  refine failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise ConfigError(message) from error
         if not isinstance(refined, _Rows):
@@ -84,7 +84,7 @@ class RefineFunction:
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = f"{self._place(error)}  cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigError(message) from error
         function = getattr(module, "refine", None)

@@ -32,8 +32,14 @@ def faults(contract: Contract, *, keyed: bool) -> list[Fault]:
     for column in contract.columns:
         found += _column_faults(column, required=column.required or (keyed and column.key_position is not None))
     for rule in contract.row_rules:
-        found.append(Fault(rule.column, rule.name, f"NOT ({rule.condition})", rule.message))
+        found.append(Fault(rule.column, rule.name, _unmet(rule.condition), rule.message))
     return found
+
+
+def _unmet(condition: str) -> str:
+    """A row for which the condition cannot be computed, by a cast that fails for example, does not meet it; the line
+    end closes a comment."""
+    return f"COALESCE(TRY(CASE WHEN NOT ({condition}\n) THEN 1 ELSE 0 END), 1) = 1"
 
 
 def _column_faults(column: Column, *, required: bool) -> Iterable[Fault]:
@@ -67,8 +73,10 @@ def _range_faults(column: Column, name: str) -> Iterable[Fault]:
         if bound is not None:
             yield Fault(column.name, rule, f"{name} {operator} {_literal(column, bound)}", f"{words} {bound}")
     if column.multiple_of is not None:
-        exact = f"CAST({name} AS DECIMAL(38, 9)) % CAST({column.multiple_of} AS DECIMAL(38, 9)) <> 0"
-        yield Fault(column.name, "multipleOf", exact, f"is not a multiple of {column.multiple_of}")
+        exact = f"TRY_CAST({name} AS DECIMAL(38, 9))"
+        wrong = f"{exact} % CAST({column.multiple_of} AS DECIMAL(38, 9)) <> 0"
+        too_large = f"({exact} IS NULL AND {name} IS NOT NULL)"
+        yield Fault(column.name, "multipleOf", f"{too_large} OR {wrong}", f"is not a multiple of {column.multiple_of}")
 
 
 def _literal(column: Column, value: Any) -> str:

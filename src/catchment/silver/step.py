@@ -142,7 +142,11 @@ class Refining:
         return self._merge(rows, present, folder, prefix)
 
     def _merge(self, rows: Rows, present: Scan, folder: str, prefix: str) -> tuple[Sequence[DataFile], Sequence[str]]:
-        mode = Merge(key=self.table.contract.key, latest_by=self.table.latest_by)
+        mode = Merge(
+            key=self.table.contract.key,
+            latest_by=self.table.latest_by,
+            rows_share_identity=self.table.function is not None,
+        )
         fresh = rows.good()
         touched: list[str] = []
         if present.files:

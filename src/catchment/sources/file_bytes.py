@@ -17,6 +17,9 @@ from catchment.errors import DataError, RetryableError
 CHUNK = 16 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 
+# So much of a file of which nothing could be unpacked is told.
+_BEGINNING = 64 << 10
+
 T = TypeVar("T")
 
 
@@ -80,6 +83,7 @@ class FileBytes:
         self.broken: str | None = None
         self._hash = hashlib.sha256()
         self.size = 0  # bytes of the file read so far
+        self.beginning = b""  # of the file as it lies there, for one of which nothing could be unpacked
         self._modified = 0
 
     def chunks(self) -> Iterator[bytes]:
@@ -88,6 +92,7 @@ class FileBytes:
             self._modified = os.fstat(opened.fileno()).st_mtime_ns // 1000
             raw = self._hashed(opened)
             first = next(raw, b"")
+            self.beginning = first[:_BEGINNING]
             packed = first.startswith(GZIP_MAGIC) or (self.file.origin.lower().endswith(".gz") and first != b"")
             yield from _whole_chunks(self._unpacked(first, raw)) if packed else _with_first(first, raw)
 

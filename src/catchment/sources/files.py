@@ -308,9 +308,12 @@ def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _origin(name: str, folder: Path) -> str:
-    """A file's name relative to the project; absolute where the project says so and it lies elsewhere."""
+    """A file's name relative to the project; absolute where the project says so and it lies elsewhere.
+
+    Bytes in it that are no UTF-8 are spelled out (`\\xff`).
+    """
     plain = os.path.normpath(name).removeprefix(f"{folder}{os.sep}")
-    return plain.replace(os.sep, "/")
+    return os.fsencode(plain.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
 
 
 def _kind(name: str) -> str | None:

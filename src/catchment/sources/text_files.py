@@ -185,9 +185,7 @@ class TextFiles:
             pinned = self._shape.pinned
             rows = pinned.schema.empty_table() if body is None else body.feed(chunk, last=last)
             if end and stream.broken is not None:
-                rest = (
-                    body.rest(stream.broken) if body is not None else _lost(pinned, file.origin, chunk, stream.broken)
-                )
+                rest = body.rest(stream.broken) if body is not None else _lost(pinned, stream, chunk, stream.broken)
                 rows = pa.concat_tables([rows, rest])
             count += rows.num_rows
             size = stream.size
@@ -273,9 +271,10 @@ def rows_of(pinned: Pinned, cut: Cut, data: bytes, places: _Places) -> pa.Table:
     return pa.concat_tables([good, bad]).take(pa.array(order))
 
 
-def _lost(pinned: Pinned, origin: str, chunk: bytes, why: str) -> pa.Table:
-    """A broken gzip file of which not even a first line could be had."""
-    return pinned.defect_rows([Unreadable(origin, 0, chunk, len(chunk), _and_the_rest(why))])
+def _lost(pinned: Pinned, stream: FileBytes, chunk: bytes, why: str) -> pa.Table:
+    """A broken gzip file of which not even a first line could be had: what was unpacked, else the file as it lies."""
+    raw, length = (chunk, len(chunk)) if chunk else (stream.beginning, stream.size)
+    return pinned.defect_rows([Unreadable(stream.file.origin, 0, raw, length, _and_the_rest(why))])
 
 
 def _and_the_rest(why: str) -> str:

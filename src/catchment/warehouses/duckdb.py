@@ -327,8 +327,17 @@ def _create_view(connection: duckdb.DuckDBPyConnection, view: str, scan: Scan, c
     else:
         source, found = "(select 1) where false", {}  # read_parquet([]) fails
     items = ", ".join(_item(column, types[column], found.get(column)) for column in columns)
-    span = "" if scan.loads is None else f' where "_load" > {scan.loads[0]} and "_load" <= {scan.loads[1]}'
-    connection.execute(f"create or replace view {view} as select {items} from {source}{span if scan.files else ''}")
+    span = _within(scan) if scan.files else ""
+    connection.execute(f"create or replace view {view} as select {items} from {source}{span}")
+
+
+def _within(scan: Scan) -> str:
+    """The rows of the scan's files that are meant."""
+    wanted = [] if scan.loads is None else [f'"_load" > {scan.loads[0]:d} and "_load" <= {scan.loads[1]:d}']
+    if scan.judged is not None:
+        ranges = [f'"_judged" between {first:d} and {last:d}' for first, last in scan.judged]
+        wanted.append(f"({' or '.join(ranges) or 'false'})")
+    return f" where {' and '.join(wanted)}" if wanted else ""
 
 
 def _types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> Iterable[str]:
@@ -381,6 +390,9 @@ def _explained(error: duckdb.Error, sql: str, known: Sequence[TableName]) -> Con
                 cure = "" if meant is None else f"; did you mean {meant}?"
                 hint = None if names else "there is nothing yet: catchment run"
                 return ConfigError(f"no table {wanted}{cure}", hint=hint)
+    if isinstance(error, duckdb.IOException):
+        message = f"the query could not be answered: {error}"
+        return ConfigError(message, hint="was the project moved? catchment run builds gold where it lies now")
     return ConfigError(f"the query was not understood: {error}")
 
 

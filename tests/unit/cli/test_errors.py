@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import types
@@ -99,6 +100,33 @@ def test_check_prints_the_problems_as_data(project: Path, capsys: pytest.Capture
     assert "unknown key" in captured.out
     assert captured.out.endswith("1 problem. Nothing was run.\n")
     assert captured.err == ""
+
+
+def _write_users(project: Path, targets: str = "") -> None:
+    """A project with one silver table."""
+    text = "name: little\nsources: {a: {type: files, streams: {b: {path: b.csv}}}}\nsilver: {users: {from: a.b}}\n"
+    (project / "catchment.yaml").write_text(text + targets, encoding="utf-8")
+    columns = "{name: users, properties: [{name: x, logicalType: string}]}"
+    contract = f"apiVersion: v3.2.0\nkind: DataContract\nid: u\nversion: 1.0.0\nstatus: active\nschema: [{columns}]\n"
+    (project / "contracts" / "users.odcs.yaml").write_text(contract, encoding="utf-8")
+
+
+def test_check_counts_a_missing_variable_as_a_problem(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write_users(project, 'targets: {local: {lake: "${env:CATCHMENT_NO_SUCH}"}}\n')
+    capsys.readouterr()
+    assert main(["check", "--json"]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem["file"] == "catchment.yaml"
+    assert "CATCHMENT_NO_SUCH" in problem["message"]
+    assert problem["cure"].startswith("set it before the command")
+
+
+def test_a_table_to_rebuild_that_is_not_there_is_told_with_the_nearest_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write_users(project)
+    assert main(["run", "--rebuild", "silver.user"]) == 1
+    assert "hint: did you mean `silver.users`?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,31 @@ def test_init_from_files_says_what_it_found(orders: Path, capsys: Captured) -> N
     assert captured.err.endswith("Next: cd mine && catchment preview silver.orders\n")
 
 
+def test_init_from_files_names_what_it_left_out_and_quotes_what_comes_next(orders: Path, capsys: Captured) -> None:
+    (orders / "in" / "notes.docx").write_text("x", encoding="utf-8")
+    csv = (orders / "in" / "orders-2026-01.csv").read_text(encoding="utf-8")
+    for folder in ("older", "newer"):
+        (orders / "in" / folder).mkdir()
+        (orders / "in" / folder / "customers.csv").write_text(csv, encoding="utf-8")
+    assert main(["init", "--from", "in/*", "my shop"]) == 0
+    told = capsys.readouterr().err
+    assert "Left out: newer/, notes.docx, older/. " in told
+    assert told.endswith("Next: cd 'my shop' && catchment preview silver.orders\n")
+    assert main(["init", "--from", "in/**/*.csv", "second"]) == 0
+    assert "Left out" not in capsys.readouterr().err
+
+
+def test_init_leaves_out_files_without_rows_unless_all_are(orders: Path, capsys: Captured) -> None:
+    (orders / "in" / "empty.csv").write_text("", encoding="utf-8")
+    assert main(["init", "--from", "in/*.csv", "mine"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("Read 1 file (42 rows).\n")
+    assert "Left out: empty.csv has no rows.\n" in captured.err
+    assert main(["init", "--from", "in/empty.csv", "second"]) == 1
+    assert "error: empty.csv has no rows" in capsys.readouterr().err
+    assert not (orders / "second").exists()
+
+
 def test_init_from_files_into_a_project_is_refused(orders: Path, capsys: Captured) -> None:
     assert main(["init", "--from", "in/*.csv", "mine"]) == 0
     assert main(["init", "--from", "in/*.csv", "mine"]) == 1

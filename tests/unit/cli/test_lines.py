@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from catchment.cli import check, plan, preview, quarantine, query, run, signals, status
-from catchment.cli.terminal import plain
+from catchment.cli.terminal import plain, values
 from catchment.errors import Problem
 from catchment.records import (
     GoldStatus,
@@ -51,6 +51,14 @@ def test_a_changed_definition_is_shown_with_its_choice() -> None:
         "           choose: --rebuild silver.users (2,005 bronze rows)",
         "1 step.",
         "1 step needs your choice.",
+    ]
+
+
+def test_a_plan_tells_what_is_odd_where_nothing_is_new() -> None:
+    odd = Pending(LAND, False, "nothing new; no file matches data/user/*.csv (drops.users)")
+    assert plan.lines([odd, Pending(REFINE, False, "nothing new")]) == [
+        "  land     drops.users   no file matches data/user/*.csv (drops.users)",
+        "Nothing new in 2 steps.",
     ]
 
 
@@ -210,3 +218,20 @@ def test_another_thread_has_no_signals_to_hear() -> None:
     thread.start()
     thread.join()
     assert heard == [False]
+
+
+def test_no_column_of_a_query_is_lost_in_json_though_two_have_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pa.table([[1], [2], [3]], names=["a", "a", "a_2"])
+    query.out_json_rows(rows.to_reader())
+    assert json.loads(capsys.readouterr().out) == [{"a": 1, "a_2": 2, "a_2_2": 3}]
+
+
+def test_what_python_has_no_value_for_is_shown_as_text() -> None:
+    late = pa.array([253402300800000000], pa.timestamp("us", "UTC"))
+    assert values(late) == ["10000-01-01 00:00:00.000000Z"]
+    assert values(pa.array([1, None])) == [1, None]
+
+
+def test_a_decimal_is_written_digit_by_digit() -> None:
+    assert plain(Decimal("0E-10")) == "0.0000000000"
+    assert plain(Decimal("1E+3")) == "1000"

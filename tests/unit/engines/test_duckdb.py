@@ -13,6 +13,7 @@ from sqlglot import exp
 from catchment.engines.duckdb import DuckDBEngine, duckdb_type
 from catchment.errors import ConfigError, FatalError
 from catchment.interfaces import Engine
+from catchment.records import Scan
 from catchment.testing.engines import EnginePromises
 
 
@@ -47,6 +48,24 @@ def test_instants_are_told_in_utc_whatever_the_zone_of_the_machine(monkeypatch: 
     engine = DuckDBEngine(memory_bytes=64 << 20, threads=1)
     told = engine.fetch(_query("SELECT CAST(TIMESTAMPTZ '2026-01-01 00:00:00+00' AS VARCHAR) AS at"), {}).to_pylist()
     assert told == [{"at": "2026-01-01 00:00:00+00"}]
+    engine.close()
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?", "a{b}", "a'b", "a b"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    engine = DuckDBEngine(memory_bytes=64 << 20, threads=1, spill=tmp_path / name)
+    kept = engine.kept(engine.frame(pa.table({"id": [1, 2]})))
+    (file,) = engine.write(kept, str(tmp_path / name), "rows")
+    again = engine.frame(Scan(files=(file.path,), schema=pa.schema([("id", pa.int64())])))
+    assert engine.fetch(_query("SELECT sum(id)::INT AS n FROM t"), {"t": again}).to_pylist() == [{"n": 3}]
+    engine.close()
+
+
+def test_a_date_that_delta_cannot_spell_has_no_statistics_and_stops_nothing(tmp_path: Path) -> None:
+    engine = DuckDBEngine(memory_bytes=64 << 20, threads=1)
+    old = engine.query(_query("SELECT DATE '0044-03-15 (BC)' AS d, 1::BIGINT AS n"), {})
+    (file,) = engine.write(old, str(tmp_path), "rows")
+    assert dict(file.statistics) == {"n": (1, 1, 0)}
     engine.close()
 
 

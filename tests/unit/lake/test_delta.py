@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catchment.engines.duckdb import DuckDBEngine
+from catchment.errors import ConfigError
 from catchment.interfaces import Lake
 from catchment.lake.delta import DeltaLake
 from catchment.naming import TableName
@@ -133,3 +134,22 @@ def test_a_commit_that_dies_at_a_point_before_its_end_is_nothing(tmp_path: Path,
     assert after is not None
     assert (after.progress().generation, after.seen(), after.scan().files) == (0, None, ())
     assert suite.append(after, [2]).pin.generation == 2
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a%2Fb", "a\\b", "a\nb"])
+def test_a_folder_that_delta_takes_for_another_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="the lake cannot lie in") as told:
+        DeltaLake(tmp_path / name / "lake")
+    assert told.value.hint is not None
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    with pytest.raises(ConfigError, match="the lake cannot lie in"):
+        DeltaLake(tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "%zz", "a#b", "a[1]", "größe", "a'b"])
+def test_other_odd_folders_are_fine(tmp_path: Path, name: str) -> None:
+    table = TableName("silver", "t")
+    DeltaLake(tmp_path / name).create(table, pa.schema([("id", pa.int64())]))
+    assert (tmp_path / name / "silver" / "t" / "_delta_log").is_dir()
+    assert DeltaLake(tmp_path / name).open(table) is not None

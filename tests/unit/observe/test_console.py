@@ -160,3 +160,24 @@ def test_bars_leave_the_lines_whole() -> None:
         "  land     drops.users                 48,210 rows   3 files                          0.4 s\n"
         in stream.getvalue()
     )
+
+
+def test_models_of_a_build_that_was_not_published_are_not_kept() -> None:
+    red = [
+        GoldBuilt(step="model:gold", models=14, tests=53, warnings=0, failures=1, seconds=4.8),
+        StepFinished(
+            step="model:gold", kind="model", name="gold", outcome="failed", seconds=4.8, cause="a test failed"
+        ),
+    ]
+    text = told(START, *landed(5), *red, RunFinished(run="r1", outcome="failed", seconds=8))
+    assert text.endswith("What the others did is kept: 5 rows landed.\n")
+
+
+def test_lines_fit_a_terminal_of_80_columns_where_they_can() -> None:
+    stream = io.StringIO()
+    with Console(stream, names=["drops.transactions", "silver.transactions"], columns=80) as console:
+        for event in [START, *landed(), RunFinished(run="r1", outcome="done", seconds=1)]:
+            console.on(event)
+    line = stream.getvalue().splitlines()[1]
+    assert line == "  land     drops.users            48,210 rows   3 files                   0.4 s"
+    assert len(line) <= 80

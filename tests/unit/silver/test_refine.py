@@ -257,6 +257,30 @@ def test_identity_survives_select(bench: Workbench, tmp_path: Path) -> None:
     ]
 
 
+def test_rows_that_all_lack_what_is_required_are_rejected(bench: Workbench, tmp_path: Path) -> None:
+    bench.land(numbers("1", "2"))
+    required = contract("t", column("id"), column("n", "integer", required=True))
+    bench.refine(table(tmp_path, "rows.with_columns(n=nw.lit(None).cast(nw.Int64))", required))
+    assert bench.rows("silver.t") == []
+    told = {"column": "n", "rule": "required", "message": "required", "value": None}
+    assert [row["reasons"] for row in bench.standing_rejects("t")] == [[told], [told]]
+
+
+@pytest.mark.parametrize("body", ["__import__('sys').exit(0)", "exit()"])
+def test_a_function_that_ends_the_process_fails_instead(bench: Workbench, tmp_path: Path, body: str) -> None:
+    bench.land(numbers("1"))
+    with pytest.raises(ConfigError, match="refine failed: SystemExit"):
+        bench.refine(table(tmp_path, body))
+
+
+def test_a_value_that_the_function_cannot_cast_is_an_error_of_the_rows(bench: Workbench, tmp_path: Path) -> None:
+    bench.land(numbers("1"))
+    with pytest.raises(DataError, match="Could not convert string 'r0'") as told:
+        bench.refine(table(tmp_path, "rows.with_columns(n=nw.col('id').cast(nw.Int64))"))
+    assert told.value.hint is not None
+    assert bench.rows("silver.t") == []
+
+
 def test_exploded_rows_are_kept_by_their_key(bench: Workbench, tmp_path: Path) -> None:
     keyed = contract(
         "t", column("id", key_position=1), column("tag", key_position=2, derived=True), column("n", "integer")

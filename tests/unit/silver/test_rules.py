@@ -112,6 +112,40 @@ def test_a_rule_in_sql_sees_typed_columns(engine: Engine[Any]) -> None:
     assert judged(engine, wanted, given) == [[], [(None, "total", "total does not add up", None)], []]
 
 
+@pytest.mark.parametrize(
+    ("condition", "good", "bad"),
+    [
+        ("CAST(v AS INTEGER) > 3", ["4", None], ["3", "abc", "", "99999999999"]),
+        ("sqrt(CAST(v AS DOUBLE)) >= 2", ["4"], ["1", "-1"]),
+        ("v", ["true", None], ["false", "abc"]),
+        ("v <> 'a' -- the rest is fine", ["b", None], ["a"]),
+        ("v <> 'a--b'", ["a"], ["a--b"]),
+    ],
+)
+def test_a_row_for_which_a_rule_cannot_be_computed_breaks_it_and_sinks_no_other(
+    engine: Engine[Any], condition: str, good: list[str | None], bad: list[str]
+) -> None:
+    wanted = contract("t", column("v"), row_rules=(RowRule("own", condition, "not met"),))
+    told = judged(engine, wanted, {"v": pa.array([*good, *bad], pa.string())})
+    assert told == [[]] * len(good) + [[(None, "own", "not met", None)]] * len(bad)
+
+
+def test_a_number_too_large_to_be_divided_exactly_is_no_multiple(engine: Engine[Any]) -> None:
+    told = judged(engine, contract("t", column("v", "number", multiple_of=0.1)), {"v": ["1e300", "0.2"]})
+    assert [[reason[1] for reason in reasons] for reasons in told] == [["multipleOf"], []]
+
+
+def test_where_no_file_could_be_read_yet_every_row_is_its_defect(engine: Engine[Any]) -> None:
+    wanted = contract("t", column("id", "integer", required=True))
+    first = {field.name: pa.nulls(1, field.type) for field in bronze_schema([])}
+    bronze = pa.table({**first, "_defect": ["not Parquet"], "_raw": pa.array(["PAR \xe4".encode()])})
+    rows = Rows(Table("t", "src.rows", wanted, "append"), engine, bronze.schema, 1, {})
+    rows.over(engine.frame(bronze))
+    ((bad,),) = (_rows(engine, frame) for frame in rows.bad())
+    assert [reason["rule"] for reason in bad["reasons"]][0] == "readable"
+    assert json.loads(bad["raw"]) == {"_raw": "PAR \xe4"}
+
+
 def test_a_row_tells_all_its_reasons_in_the_order_of_the_contract(engine: Engine[Any]) -> None:
     wanted = contract(
         "t",

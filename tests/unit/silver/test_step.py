@@ -15,7 +15,9 @@ from catchment.events import CheckFailed, RowsQuarantined, RowsRefined
 from catchment.interfaces import Engine, Table
 from catchment.lake.delta import DeltaLake
 from catchment.naming import TableName
+from catchment.records import bronze_schema
 from catchment.silver import definition
+from catchment.silver.conform import conform
 from catchment.silver.step import span
 from catchment.testing.fakes import Workbench, arrived, column, contract
 
@@ -231,3 +233,17 @@ def test_two_tables_of_one_stream_go_their_own_ways(bench: Workbench) -> None:
     assert bench.refine(other)
     assert values(bench) == [1]
     assert sorted(row["n"] for row in bench.rows("silver.other")) == [1.0, 2.9]
+
+
+def test_a_column_that_the_function_makes_is_not_read_from_bronze_though_one_is_called_so() -> None:
+    made = contract("t", column("id"), column("n", "integer", derived=True))
+    assert [item.column.name for item in conform(made, bronze_schema(["id", "N"]), derived=True)] == ["id"]
+
+
+def test_a_row_that_could_not_be_read_tells_that_and_nothing_it_misses_besides(bench: Workbench) -> None:
+    bench.land(arrived({"id": ["a"], "n": ["1"]}, defects={0: "2 fields where 3 are expected"}))
+    bench.refine(TABLE)
+    (reject,) = bench.standing_rejects("t")
+    assert [(reason["rule"], reason["message"]) for reason in reject["reasons"]] == [
+        ("readable", "2 fields where 3 are expected")
+    ]

@@ -398,6 +398,20 @@ def test_a_gzip_file_that_breaks_off_lands_what_it_holds_and_one_defect(folder: 
     assert len(rows) > 5_000 or cut == 5
 
 
+@pytest.mark.parametrize("data", [b"no gzip at all", gzip.compress(b"id\n1\n")[:5]])
+def test_a_gzip_file_of_which_nothing_can_be_had_is_kept_as_it_lies(folder: Folder, data: bytes) -> None:
+    folder.write("in/a.csv", "id\n1\n")
+    folder.write("in/b.csv.gz", data)
+    assert [row["_raw"] for row in folder.rows()] == [None, data]
+
+
+def test_a_file_whose_name_is_no_text_is_read_under_its_bytes(folder: Folder) -> None:
+    folder.write("in/a.csv", "id\n1\n")
+    (folder.path / os.fsdecode(b"in/caf\xe9.csv")).write_text("id\n2\n")
+    assert [(row["_origin"], row["id"]) for row in folder.rows()] == [("in/a.csv", "1"), ("in/caf\\xe9.csv", "2")]
+    assert folder.rows() == []
+
+
 def test_a_gzip_file_of_several_members_is_read_whole(folder: Folder) -> None:
     folder.write(
         "in/a.csv.gz", gzip.compress(b"id,name\n") + gzip.compress(b"1,a\n2,") + gzip.compress(b"b\n") + b"\0\0"

@@ -43,7 +43,7 @@ rolled as (
         avg(revenue) over (order by day rows between 30 preceding and 1 preceding) as usual_revenue,
         count(*) over (order by day rows between 30 preceding and 1 preceding) as days_before,
         stddev_samp(revenue) over (order by day rows between 30 preceding and 1 preceding) as usual_spread,
-        revenue / nullif(paid_orders, 0) as average_order,
+        cast(revenue / nullif(paid_orders, 0) as decimal(18, 2)) as average_order,
         succeeded / nullif(settled, 0) as success_share
     from daily
 )

@@ -8,7 +8,7 @@ select
     sum(t.revenue) as revenue,
     coalesce(sum(t.tax) filter (where t.is_paid), 0) as tax,
     coalesce(sum(t.total) filter (where t.is_paid), 0) as paid_total,
-    sum(t.revenue) / nullif(count(*) filter (where t.is_paid), 0) as average_order
+    cast(sum(t.revenue) / nullif(count(*) filter (where t.is_paid), 0) as decimal(18, 2)) as average_order
 from {{ ref('fct_transactions') }} as t
 inner join {{ ref('dim_users') }} as u on t.user_id = u.user_id
 group by t.ordered_on, u.country

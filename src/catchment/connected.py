@@ -46,7 +46,15 @@ class Connected:
         return cls(project, name, found, reached)
 
     def _value(self, text: str, key: str) -> str:
-        return resolve(text, self.project.folder, place=f"targets.{self.target_name}.{key}")
+        return self._outside(text, f"targets.{self.target_name}.{key}")
+
+    def _outside(self, text: str, place: str) -> str:
+        """The text with its references resolved; raises ConfigError where nothing is left, for a path that is none."""
+        value = resolve(text, self.project.folder, place=place)
+        if not value.strip():
+            message = f"{place}: {text} is empty"
+            raise ConfigError(message, hint="give it a value")
+        return value
 
     @property
     def state(self) -> Path:
@@ -77,7 +85,13 @@ class Connected:
     def source(self, name: str) -> Source:
         settings = self.project.sources[name]
         kind = registry.implementation("sources", settings.type)
-        source: Source = kind(name=name, streams=settings.streams, folder=self.project.folder)
+        streams = {
+            stream: found.model_copy(
+                update={"path": self._outside(found.path, f"sources.{name}.streams.{stream}.path")}
+            )
+            for stream, found in settings.streams.items()
+        }
+        source: Source = kind(name=name, streams=streams, folder=self.project.folder)
         return source
 
     def silver(self, name: str) -> Table:
@@ -114,7 +128,8 @@ class Connected:
 
         gold = self.project.gold
         assert gold is not None
-        return Dbt(self.project.folder / gold.dbt, self.state / "dbt" / self.target_name, command=gold.command)
+        command = None if gold.command is None else self._outside(gold.command, "gold.command")
+        return Dbt(self.project.folder / gold.dbt, self.state / "dbt" / self.target_name, command=command)
 
     def gold_reads(self) -> frozenset[str] | None:
         """Silver tables that gold's models read; None where there is no gold."""

@@ -105,3 +105,10 @@ class MissingExtra(CatchmentError):
 
 class Stopped(CatchmentError):
     """Asked to stop between two commits."""
+
+
+def refused(error: OSError) -> FatalError:
+    """What the operating system does not let us do, in words: no bug of ours, and none of the project's either."""
+    where = "" if error.filename is None else f" {error.filename}"
+    message = f"cannot read or write{where}: {(error.strerror or str(error)).lower()}"
+    return FatalError(message, hint="look at the rights, the free space and what lies there, then run again")

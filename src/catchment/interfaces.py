@@ -112,6 +112,10 @@ class Table(ABC):
         """Generation and state of this handle's version; raises Unfenced."""
 
     @abstractmethod
+    def descends(self, generation: int, shard: int = 0) -> bool:
+        """Whether this version was made over that generation, so that its loads are still in the table."""
+
+    @abstractmethod
     def seen(self, shard: int = 0) -> pa.Table | None:
         """Everything that `Cursor.seen` ever added here, or None."""
 

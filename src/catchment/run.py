@@ -17,7 +17,7 @@ import tenacity
 
 from catchment import naming
 from catchment.connected import Connected
-from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError, Stopped
+from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError, Stopped, refused
 from catchment.events import (
     Event,
     Noticed,
@@ -101,12 +101,16 @@ class _Run:
     def execute(self) -> str:
         began = time.monotonic()
         self.tell(RunStarted(run=self.id, project=self.project.name, target=self.target, steps=len(self.steps)))
+        outcome = "failed"
         try:
             with self._alone():
                 self._execute_all()
+            outcome = self._outcome()
+        except KeyboardInterrupt:
+            outcome = "stopped"
+            raise
         finally:
             self._discard_unpublished()
-            outcome = self._outcome()
             self.tell(RunFinished(run=self.id, outcome=outcome, seconds=time.monotonic() - began))
         return outcome
 
@@ -164,8 +168,9 @@ class _Run:
             did = self._tried(step)
         except Stopped:
             self._finish(step, "stopped", time.monotonic() - began)
-        except CatchmentError as error:
-            self._finish(step, "failed", time.monotonic() - began, cause=error.message, hint=error.hint)
+        except (CatchmentError, OSError) as error:
+            told = refused(error) if isinstance(error, OSError) else error
+            self._finish(step, "failed", time.monotonic() - began, cause=told.message, hint=told.hint)
         except Exception as error:
             # A bug of ours, or a library's; the run goes on with what does not depend on it.
             _log.debug("step %s", step.id, exc_info=True)
@@ -175,7 +180,7 @@ class _Run:
                 "failed",
                 time.monotonic() - began,
                 cause=cause,
-                hint="this is a bug: catchment --debug run shows where",
+                hint=_BUG,
             )
         else:
             self._finish(step, "done" if did else "nothing_new", time.monotonic() - began)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -318,3 +319,42 @@ def test_pending_says_what_would_run_and_writes_nothing(tmp_path: Path) -> None:
     run(found, None, plan(found, ["src.orders"]))
     told = {waiting.step.id: waiting for waiting in pending(found, None, plan(found))}
     assert told["refine:silver.orders"].words == "loads 2-2 of bronze.src__orders"
+
+
+def test_what_the_system_refuses_is_no_bug_and_says_where(tmp_path: Path) -> None:
+    found, heard = small(tmp_path), Heard()
+    (tmp_path / "lake").write_text("in the way", encoding="utf-8")
+    assert go(found, heard) == "failed"
+    told = [event for event in heard.of(StepFinished) if event.outcome == "failed"]
+    assert told
+    assert all("cannot read or write" in (event.cause or "") and "lake" in (event.cause or "") for event in told)
+    assert not any("bug" in (event.hint or "") for event in told)
+
+
+def test_a_run_that_cannot_begin_has_failed(tmp_path: Path) -> None:
+    found, heard = small(tmp_path), Heard()
+    (tmp_path / ".catchment").write_text("in the way", encoding="utf-8")
+    with pytest.raises(FileExistsError):
+        go(found, heard)
+    assert [event.outcome for event in heard.of(RunFinished)] == ["failed"]
+
+
+def test_references_in_a_path_are_looked_up_when_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = small(tmp_path, ("orders",))
+    stream = found.sources["src"].streams["orders"].model_copy(update={"path": "${env:WHERE}/*.csv"})
+    source = found.sources["src"].model_copy(update={"streams": {"orders": stream}})
+    found = replace(found, sources={"src": source})
+    monkeypatch.setenv("WHERE", "orders")
+    assert go(found) == "done"
+    assert len(tables(found)["bronze.src__orders"]) == 2
+
+
+@pytest.mark.parametrize("key", ["lake", "spill"])
+def test_a_folder_that_comes_out_empty_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    found = small(tmp_path, ("orders",))
+    local = found.targets["local"].model_copy(update={key: "${env:WHERE}"})
+    found = replace(found, targets={"local": local})
+    monkeypatch.setenv("WHERE", "")
+    heard = Heard()
+    assert go(found, heard) == "failed"
+    assert heard.of(StepFinished)[0].cause == f"targets.local.{key}: ${{env:WHERE}} is empty"

@@ -11,7 +11,7 @@ import click
 
 from catchment.cli.group import catchment
 from catchment.cli.terminal import note, styled
-from catchment.errors import CatchmentError, ProjectProblems, Stopped
+from catchment.errors import CatchmentError, ProjectProblems, Stopped, refused
 from catchment.observe.words import plural
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
     except CatchmentError as error:
         _tell(error)
+        return _failed(words)
+    except OSError as error:
+        _tell(refused(error))
         return _failed(words)
     except Exception as error:
         _tell_bug(error, words)

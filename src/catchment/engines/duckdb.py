@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +28,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FILE_BYTES = 128 << 20
+
+_SPILL, _LOCK = "catchment-spill-", ".lock"
+
+_LOST = "is the disk full? if a file of a silver table is lost, make it anew: catchment run --rebuild silver.<table>"
 
 # Longer strings cost more in the table's log than they save in reading.
 _LONGEST_STATISTIC = 64
@@ -46,7 +54,9 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         self.memory_bytes = memory_bytes
         if spill is not None:
             spill.mkdir(parents=True, exist_ok=True)
-        self._spill = tempfile.mkdtemp(prefix="catchment-spill-", dir=spill)
+            _remove_what_the_dead_left(spill)
+        self._spill = tempfile.mkdtemp(prefix=_SPILL, dir=spill)
+        self._let_go = weakref.finalize(self, os.close, _held(Path(self._spill)))
         settings: dict[str, Any] = {"memory_limit": f"{memory_bytes}B", "temp_directory": self._spill}
         if threads is not None:
             settings["threads"] = threads
@@ -175,6 +185,7 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
     def close(self) -> None:
         self._connection.close()
         shutil.rmtree(self._spill, ignore_errors=True)
+        self._let_go()
 
     def interrupt(self) -> None:
         """Break off what is computed now; called from another thread."""
@@ -187,6 +198,9 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
             message = f"DuckDB needs more than {self.memory_bytes / 1e9:.1f} GB: {first_line(error)}"
             raise FatalError(message, hint="give the target more: targets.<name>.memory in catchment.yaml") from error
         except (duckdb.BinderException, duckdb.CatalogException, duckdb.InvalidInputException) as error:
+            if ".parquet'" in str(error):
+                message = f"a file of the lake is damaged: {first_line(error)}"
+                raise FatalError(message, hint=_LOST) from error
             message = f"DuckDB cannot read an expression of this table: {first_line(error)}"
             raise ConfigError(message, hint="catchment check rehearses every contract and refine function") from error
         except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
@@ -195,7 +209,24 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         except duckdb.IOException as error:
             # A file that vanished under a rewrite or a full disk: both may be different on the next try.
             message = f"DuckDB could not read or write: {first_line(error)}"
-            raise RetryableError(message) from error
+            raise RetryableError(message, hint=_LOST) from error
+
+
+def _held(folder: Path) -> int:
+    """A lock that says that the folder's process lives; it gets its name once it is held."""
+    draft = folder / f"{_LOCK}.draft"
+    lock = os.open(draft, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    draft.rename(folder / _LOCK)
+    return lock
+
+
+def _remove_what_the_dead_left(spill: Path) -> None:
+    """Folders of killed processes: their locks are free."""
+    for lock in spill.glob(f"{_SPILL}*/{_LOCK}"):
+        with suppress(OSError), lock.open("r+") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def first_line(error: BaseException) -> str:

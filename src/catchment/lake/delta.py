@@ -24,7 +24,8 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from catchment.errors import ConfigError, Conflict, RetryableError, Unfenced
 from catchment.interfaces import Lake, Table
-from catchment.lake.progress import Definitions, ProgressFolder
+from catchment.lake.progress import Definitions, ProgressFolder, made_anew
+from catchment.lake.restored import restored_over
 from catchment.naming import TableName
 from catchment.records import Change, Claim, Commit, DataFile, Pin, Progress, Scan
 
@@ -75,6 +76,9 @@ class DeltaLake(Lake):
             handle = DeltaTable(str(path))
         except TableNotFoundError:  # a create that died before its first log entry
             return None
+        except DeltaError as error:
+            message = f"{name} cannot be read, its log in {path / '_delta_log'} is damaged: {_first_line(error)}"
+            raise Unfenced(message, hint=made_anew(path)) from error
         return DeltaLakeTable(self._root, name, handle, self._reached)
 
     def create(self, name: TableName, schema: pa.Schema) -> DeltaLakeTable:
@@ -145,13 +149,31 @@ class DeltaLakeTable(Table):
                 message = (
                     f"{self.name} holds no generation of ours: it was restored, cloned or written by something else"
                 )
-                raise Unfenced(message, hint=f"move {self._path} away and run again: it is made anew from its input")
+                raise Unfenced(message, hint=made_anew(self._path))
             return Progress()
+        self._refuse_restored(shard)
         try:
             return self._objects(shard).read(generation)
         except FileNotFoundError as error:
             message = f"{self.name} is at generation {generation}, but {error.filename} is not there"
-            raise Unfenced(message, hint="a table and its _progress folder belong together: restore both") from error
+            raise Unfenced(message, hint=f"they belong together: {made_anew(self._path)}") from error
+
+    def _refuse_restored(self, shard: int) -> None:
+        """Its transactions outlive a foreign restore, so that rows would be gone and nobody would read them again."""
+        version = self._handle.version()
+        ours = restored_over(self._path / "_delta_log", version, _fence(self.name, shard))
+        if ours is not None:
+            message = f"{self.name} was put back by another program, after version {ours} which is ours: rows are gone"
+            raise Unfenced(message, hint=f"restore version {ours} with that program, or {made_anew(self._path)}")
+
+    def descends(self, generation: int, shard: int = 0) -> bool:
+        found = self.progress(shard)
+        try:
+            while found.generation > generation and found.parent is not None:
+                found = self._objects(shard).read(found.parent)
+        except FileNotFoundError:  # so old that nobody kept it
+            return True
+        return found.generation == generation
 
     def seen(self, shard: int = 0) -> pa.Table | None:
         return self._objects(shard).seen(self.progress(shard).segments)
@@ -207,7 +229,9 @@ class DeltaLakeTable(Table):
             ),
         )
         self._reached(f"{self.name.layer}.committed")
-        return Commit(pin=self.pin, at=datetime.now(UTC), rows_added=sum(file.rows for file in change.add))
+        # Ours, though another process may have committed since.
+        pin = Pin(version=self._handle.version(), generation=claim.number)
+        return Commit(pin=pin, at=datetime.now(UTC), rows_added=sum(file.rows for file in change.add))
 
     def _through_handle(self, claim: Claim, write: Callable[[], None]) -> None:
         try:
@@ -250,6 +274,10 @@ class DeltaLakeTable(Table):
 
 def _generation(entry: Mapping[str, Any], fence: str) -> int:
     return int(entry.get("generation", 0)) if entry.get("fence") == fence else 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _milliseconds() -> int:

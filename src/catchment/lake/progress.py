@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catchment.errors import Unfenced
 from catchment.records import Claim, Progress
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 # So many segments are read at every start; the next commit folds them into one.
 _FOLD_SEGMENTS_AT = 64
+
+
+def made_anew(folder: Path) -> str:
+    """The way out for a table that cannot be trusted."""
+    return f"restore the whole lake from a copy, or move {folder} away and run again: it is made anew from its input"
 
 
 class ProgressFolder:
@@ -42,11 +48,19 @@ class ProgressFolder:
         """The state that `generation` points to; generation 0 is an empty table."""
         if generation == 0:
             return Progress()
-        values = json.loads(self._object(generation).read_text(encoding="utf-8"))
-        for ranges in ("judged", "cut_off"):
-            values[ranges] = tuple((first, last) for first, last in values[ranges])
-        values["segments"] = tuple(values["segments"])
-        return Progress(**values)
+        text = self._object(generation).read_text(encoding="utf-8", errors="replace")
+        try:
+            values = json.loads(text)
+            for ranges in ("judged", "cut_off"):
+                values[ranges] = tuple((first, last) for first, last in values[ranges])
+            values["segments"] = tuple(values["segments"])
+            return Progress(**values)
+        except (ValueError, KeyError, TypeError) as error:
+            message = f"the state of {self._table} is damaged: {self._object(generation)} ({error})"
+            raise Unfenced(message, hint=self._anew()) from error
+
+    def _anew(self) -> str:
+        return made_anew(self._folder.parents[2] / self._table.layer / self._table.name)
 
     def claim(self, base: int) -> Claim:
         """Take the next number that nobody has taken: exclusive creation decides between processes."""
@@ -80,7 +94,12 @@ class ProgressFolder:
 
         if not segments:
             return None
-        return pa.concat_tables([pq.read_table(self._folder / name) for name in segments], promote_options="default")
+        try:
+            tables = [pq.read_table(self._folder / name) for name in segments]
+        except (FileNotFoundError, pa.ArrowException) as error:
+            message = f"what {self._table} has seen is damaged or gone: {str(error).partition(chr(10))[0]}"
+            raise Unfenced(message, hint=self._anew()) from error
+        return pa.concat_tables(tables, promote_options="default")
 
     def add_segment(self, claim: Claim, segments: Sequence[str], added: pa.Table) -> tuple[str, ...]:
         """Keep `added`; the names of all segments after it."""

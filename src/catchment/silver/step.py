@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from catchment import naming
 from catchment.contract import Contract
-from catchment.errors import ConfigError, DataError, DefinitionChanged
+from catchment.errors import ConfigError, DataError, DefinitionChanged, Unfenced
 from catchment.events import CheckFailed, RowsQuarantined, RowsRefined
 from catchment.interfaces import Engine, Lake, Table, Tell
 from catchment.records import Change, Claim, DataFile, Progress, Scan
@@ -46,8 +46,11 @@ class Span:
 
 
 def span(bronze: Table, progress: Progress) -> Span:
-    """What a silver table with this progress has not taken of `bronze`."""
+    """What a silver table with this progress has not taken of `bronze`. Raises Unfenced where what it took is gone."""
     after = int(progress.cursors.get("refine", {}).get(str(bronze.name), 0))
+    if not bronze.descends(after):
+        message = f"{bronze.name} no longer holds load {after}, which was refined: it was made anew or put back"
+        raise Unfenced(message, hint="make the silver table anew from it: catchment run --rebuild silver.<table>")
     to = bronze.progress().generation
     return Span(scan=bronze.scan(loads=(after, to)), after=after, to=to)
 

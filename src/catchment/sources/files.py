@@ -190,16 +190,21 @@ class Known:
         return int(self._seen.num_rows)
 
     def sort(self, found: Sequence[FoundFile]) -> tuple[list[FoundFile], list[FoundFile]]:
-        """Those never read, and those whose size or time is another now."""
+        """Those never read, and those whose size or time is another now.
+
+        A file that held no row when it was looked into, because it was just being made, has not been read.
+        """
         paths = pa.array([file.origin for file in found], pa.string())
         places = pc.index_in(paths, value_set=self._seen.column("path").combine_chunks()).to_pylist()
         known = self._seen.select(["size", "modified_us"]).take(pa.array(places, pa.int64())).to_pydict()
-        new, doubtful = [], []
+        filled = set(self._seen.filter(pc.greater(self._seen.column("rows"), 0)).column("path").to_pylist())
+        new: list[FoundFile] = []
+        doubtful: list[FoundFile] = []
         for file, size, modified in zip(found, known["size"], known["modified_us"], strict=True):
             if size is None:
                 new.append(file)
             elif (size, modified) != (file.size, file.modified_us):
-                doubtful.append(file)
+                (doubtful if file.origin in filled else new).append(file)
         return new, doubtful
 
     def same(self, file: FoundFile, digest: str | None = None) -> bool:

@@ -85,3 +85,26 @@ def test_a_date_that_delta_cannot_spell_has_no_statistics_and_stops_nothing(tmp_
 )
 def test_an_arrow_type_has_a_name_that_duckdb_understands(kind: pa.DataType, name: str) -> None:
     assert duckdb_type(kind) == name
+
+
+def test_what_a_killed_process_spilled_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+    living = DuckDBEngine(memory_bytes=64 << 20, threads=1, spill=tmp_path)
+    (held,) = tmp_path.iterdir()
+    dead = tmp_path / "catchment-spill-dead"
+    dead.mkdir()
+    (dead / ".lock").touch()
+    (dead / "rows.tmp").write_bytes(b"x")
+    DuckDBEngine(memory_bytes=64 << 20, threads=1, spill=tmp_path).close()
+    assert list(tmp_path.iterdir()) == [held]
+    living.close()
+    living.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_file_of_the_lake_is_told_with_a_way_out(tmp_path: Path) -> None:
+    engine = DuckDBEngine(memory_bytes=64 << 20, threads=1)
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    with pytest.raises(FatalError, match="damaged") as told:
+        engine.frame(Scan(files=(str(tmp_path / "rows.parquet"),), schema=pa.schema([("id", pa.int64())])))
+    assert "--rebuild" in (told.value.hint or "")
+    engine.close()

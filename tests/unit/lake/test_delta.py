@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import urllib.parse
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catchment.engines.duckdb import DuckDBEngine
-from catchment.errors import ConfigError
+from catchment.errors import ConfigError, Unfenced
 from catchment.interfaces import Lake
 from catchment.lake.delta import DeltaLake
 from catchment.naming import TableName
@@ -153,3 +153,67 @@ def test_other_odd_folders_are_fine(tmp_path: Path, name: str) -> None:
     DeltaLake(tmp_path / name).create(table, pa.schema([("id", pa.int64())]))
     assert (tmp_path / name / "silver" / "t" / "_delta_log").is_dir()
     assert DeltaLake(tmp_path / name).open(table) is not None
+
+
+def _landed(place: Path, name: TableName, loads: int) -> DeltaLake:
+    """A table with one row a load."""
+    lake, engine = DeltaLake(place), DuckDBEngine(memory_bytes=64 << 20, threads=1)
+    schema = pa.schema([("_load", pa.int64())])
+    for _ in range(loads):
+        table = lake.open(name) or lake.create(name, schema)
+        claim = table.claim()
+        rows = pa.table({"_load": [claim.number]}, schema=schema)
+        files = engine.write(engine.frame(rows), table.folder(), f"{claim.number:06d}")
+        table.commit(claim, Change(add=files), table.progress())
+    engine.close()
+    return lake
+
+
+def test_rows_that_another_program_put_back_are_refused_and_forth_again_are_not(tmp_path: Path) -> None:
+    name = TableName("bronze", "t")
+    lake = _landed(tmp_path, name, 3)
+    DeltaTable(_folder(tmp_path, name)).restore(1)
+    DeltaTable(_folder(tmp_path, name)).optimize.compact()
+    table = lake.open(name)
+    assert table is not None
+    with pytest.raises(Unfenced, match=r"bronze\.t was put back by another program, after version 3") as told:
+        table.progress()
+    assert "restore version 3" in (told.value.hint or "")
+    DeltaTable(_folder(tmp_path, name)).restore(3)
+    table = lake.open(name)
+    assert table is not None
+    assert table.progress().generation == 3
+    assert table.scan().rows == 3
+
+
+def test_a_restore_to_a_time_is_refused_too(tmp_path: Path) -> None:
+    name = TableName("bronze", "t")
+    lake = _landed(tmp_path, name, 2)
+    handle = DeltaTable(_folder(tmp_path, name))
+    handle.restore(datetime.fromtimestamp(handle.history()[-1]["timestamp"] / 1000, UTC))
+    table = lake.open(name)
+    assert table is not None
+    with pytest.raises(Unfenced, match="put back"):
+        table.progress()
+
+
+def test_a_table_descends_from_the_generations_it_was_made_over(tmp_path: Path) -> None:
+    name = TableName("bronze", "t")
+    lake = _landed(tmp_path, name, 3)
+    table = lake.open(name)
+    assert table is not None
+    assert [table.descends(generation) for generation in (0, 1, 2, 3, 4)] == [True, True, True, True, False]
+    shutil.rmtree(_folder(tmp_path, name))
+    table = _landed(tmp_path, name, 1).open(name)  # made anew: the numbers go on
+    assert table is not None
+    assert [table.descends(generation) for generation in (0, 3, 4)] == [True, False, True]
+
+
+@pytest.mark.parametrize("content", ["", '{"add": {"pa', "nonsense"])
+def test_a_damaged_log_is_told_with_a_way_out(tmp_path: Path, content: str) -> None:
+    name = TableName("bronze", "t")
+    lake = _landed(tmp_path, name, 2)
+    Path(_folder(tmp_path, name), "_delta_log", f"{0:020d}.json").write_text(content)
+    with pytest.raises(Unfenced, match=r"bronze\.t cannot be read, its log in .* is damaged") as told:
+        lake.open(name)
+    assert "move" in (told.value.hint or "")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from catchment.errors import Unfenced
 from catchment.lake.progress import Definitions, ProgressFolder
 from catchment.naming import TableName
 from catchment.records import Progress
@@ -47,8 +48,28 @@ def test_a_claim_lies_above_its_base_and_above_all_claims(objects: ProgressFolde
 
 def test_a_claim_that_was_not_filled_has_no_state(objects: ProgressFolder) -> None:
     claim = objects.claim(0)
-    with pytest.raises(ValueError, match="Expecting value"):
+    with pytest.raises(Unfenced, match="Expecting value") as told:
         objects.read(claim.number)
+    assert "move" in (told.value.hint or "")
+
+
+@pytest.mark.parametrize("content", ['{"judged": [', '{"a": 1}', "[]", '{"judged": [[1]], "cut_off": []}'])
+def test_a_damaged_state_is_told_with_a_way_out(objects: ProgressFolder, tmp_path: Path, content: str) -> None:
+    claim = objects.claim(0)
+    (tmp_path / "_progress" / "silver.sales" / "0" / f"{claim.number:019d}.json").write_text(content)
+    with pytest.raises(Unfenced, match=r"the state of silver\.sales is damaged") as told:
+        objects.read(claim.number)
+    assert f"move {tmp_path / 'silver' / 'sales'} away" in (told.value.hint or "")
+
+
+@pytest.mark.parametrize("content", [None, b"PAR1"])
+def test_a_lost_segment_is_told_with_a_way_out(objects: ProgressFolder, tmp_path: Path, content: bytes | None) -> None:
+    (name,) = objects.add_segment(objects.claim(0), (), pa.table({"path": ["a"]}))
+    path = tmp_path / "_progress" / "silver.sales" / "0" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(Unfenced, match=r"what silver\.sales has seen is damaged or gone") as told:
+        objects.seen((name,))
+    assert told.value.hint is not None
 
 
 def test_a_draft_that_died_is_no_claim_and_no_state(objects: ProgressFolder, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from catchment.contract import SetRule
-from catchment.errors import Conflict, DefinitionChanged
+from catchment.errors import Conflict, DefinitionChanged, Unfenced
 from catchment.events import CheckFailed, RowsQuarantined, RowsRefined
 from catchment.interfaces import Engine, Table
 from catchment.lake.delta import DeltaLake
@@ -56,6 +57,21 @@ def test_what_is_new_is_refined_once(bench: Workbench) -> None:
         (3, 2, 1),
         (1, 1, 0),
     ]
+
+
+@pytest.mark.parametrize("loads", [1, 3])
+def test_bronze_that_was_made_anew_stops_what_took_the_old_one(bench: Workbench, tmp_path: Path, loads: int) -> None:
+    bench.land(numbers("1"), numbers("2"))
+    bench.refine(TABLE)
+    shutil.rmtree(tmp_path / "lake" / "bronze")
+    anew = Workbench(DeltaLake(tmp_path / "lake"), bench.engine)
+    anew.land(*[numbers(str(number)) for number in range(loads)])
+    with pytest.raises(Unfenced, match=r"bronze\.src__rows no longer holds load 2") as told:
+        anew.refine(TABLE)
+    assert "--rebuild" in (told.value.hint or "")
+    assert values(anew) == [1, 2]
+    assert anew.refine(TABLE, rebuild=True)
+    assert values(anew) == list(range(loads))
 
 
 def test_silver_rows_name_where_they_come_from_and_the_commit_that_brought_them(bench: Workbench) -> None:

@@ -368,6 +368,19 @@ def test_several_formats_in_one_stream_need_a_word(folder: Folder) -> None:
     assert folder.values("in", format="csv") == [("1", "a")]
 
 
+@pytest.mark.parametrize("first", ["", "id\n", "\n\n"])
+@pytest.mark.parametrize("changed", ["fail", "ignore"])
+def test_a_file_that_was_seen_before_its_first_row_is_read_when_it_has_some(
+    folder: Folder, first: str, changed: str
+) -> None:
+    folder.write("in/a.csv", "id\n1\n")
+    folder.write("in/b.csv", first)
+    assert len(folder.rows(changed=changed)) == 1
+    folder.write("in/b.csv", "id\n2\n3\n")
+    assert [row["id"] for row in folder.rows(changed=changed)] == ["2", "3"]
+    assert folder.rows(changed=changed) == []
+
+
 def test_a_file_that_may_not_be_read_is_named() -> None:
     with pytest.raises(DataError, match="cannot read in/a") as error, reading("in/a.csv"):
         raise PermissionError

@@ -12,8 +12,9 @@ from catchment import naming, registry
 from catchment.errors import ConfigError
 from catchment.project import Project, memory_bytes
 from catchment.reading.declaration import Target
+from catchment.reading.durations import seconds
 from catchment.settings import resolve
-from catchment.silver.definition import Table
+from catchment.silver.definition import LookedUp, Table
 from catchment.silver.refine import RefineFunction
 
 if TYPE_CHECKING:
@@ -103,12 +104,25 @@ class Connected:
             function = RefineFunction(file=declared.refine, path=self.project.folder / declared.refine)
         return Table(
             name=name,
-            stream=declared.from_,
+            streams=declared.streams,
             contract=contracts[name],
             mode=declared.mode,
             latest_by=declared.latest_by,
+            deleted_when=declared.deleted_when,
+            slice=tuple(declared.slice or ()),
+            event_time=declared.event_time,
+            lateness_s=None if declared.lateness is None else seconds(declared.lateness),
+            full=all(self.project.is_full(stream) for stream in declared.streams),
+            wait_s=seconds(declared.wait) or 0,
             function=function,
-            lookups={lookup: contracts[lookup] for lookup in declared.with_},
+            lookups={
+                lookup: LookedUp(
+                    contract=contracts[lookup],
+                    as_of=None if how == "current" else how.as_of,
+                    versions=self.project.silver[lookup].mode == "history",
+                )
+                for lookup, how in declared.with_.items()
+            },
         )
 
     @cached_property

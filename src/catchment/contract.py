@@ -70,6 +70,7 @@ class SetRule:
     minimum: float | None = None
     maximum: float | None = None
     unit: Literal["rows", "percent"] = "rows"
+    severity: Literal["warn", "stop"] = "warn"  # stop: before the commit
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ class Freshness:
 
     column: str
     seconds: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`columns` of a row name a row of silver table `table` by its columns `to`; where one of them is null, none."""
+
+    columns: tuple[str, ...]
+    table: str
+    to: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class Contract:
     columns: tuple[Column, ...]
     row_rules: tuple[RowRule, ...] = ()
     set_rules: tuple[SetRule, ...] = ()
+    references: tuple[Reference, ...] = ()
     freshness: Freshness | None = None
     description: str | None = None
     file: str = ""
@@ -102,11 +113,14 @@ class Contract:
 
     def definition(self) -> dict[str, Any]:
         """What decides which rows are good and how they look, as canonical JSON values; words about it are left out."""
-        return {
+        told: dict[str, Any] = {
             "columns": {c.name: _attributes(c) for c in sorted(self.columns, key=lambda c: c.name)},
             "key": list(self.key),
             "row_rules": sorted({rule.condition for rule in self.row_rules}),
         }
+        if self.references:
+            told["references"] = sorted([list(r.columns), r.table, list(r.to)] for r in self.references)
+        return told
 
 
 # What people read, what verdicts over a whole load use, and what `key` says already.

@@ -128,8 +128,8 @@ def preview(project: Project, target: str | None, table: str, limit: int) -> Pre
 
 def _input(connected: Connected, declared: Table, engine: Engine[Any], folder: str) -> tuple[Any, pa.Schema]:
     """Everything a silver table would be made from, and the columns it has."""
-    bronze = connected.lake.open(naming.bronze_table(declared.stream))
-    feed = next(feed for feed in connected.project.feeds() if feed.name == declared.stream)
+    bronze = connected.lake.open(naming.bronze_table(declared.streams[0]))
+    feed = next(feed for feed in connected.project.feeds() if feed.name == declared.streams[0])
     fresh = arriving(connected.source(feed.name.partition(".")[0]), feed, bronze, engine, folder)
     if fresh is None and bronze is None:
         message = f"{feed.table} is empty and {feed.name} brings no rows"
@@ -173,8 +173,8 @@ def rehearsals(project: Project) -> list[Problem]:
     try:
         found = []
         for name, declared in project.silver.items():
-            bronze = connected.lake.open(naming.bronze_table(declared.from_))
-            source, _, stream = declared.from_.partition(".")
+            bronze = connected.lake.open(naming.bronze_table(declared.streams[0]))
+            source, _, stream = declared.streams[0].partition(".")
             settings = project.sources[source].streams[stream]
             documents = settings.format == "jsonl" or (settings.format is None and "json" in settings.path)
             schema = None if bronze is None else bronze.schema()

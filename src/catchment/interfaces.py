@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -68,13 +69,23 @@ class Source(ABC):
     def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
         """Called after the commit that holds `cursor`; may be repeated, may never come."""
 
+    @abstractmethod
+    def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
+        """The cursor after everything in `origins` (`_origin`, `rows`), for a table whose own was lost.
+
+        Raises ConfigError where origins do not tell how far a feed was read.
+        """
+
 
 class Lake(ABC):
     """Finds tables. Names are `layer.name`; where the files lie is its own business."""
 
     @abstractmethod
-    def open(self, name: TableName) -> Table | None:
-        """The table as of now, or None."""
+    def open(self, name: TableName, at: int | datetime | None = None) -> Table | None:
+        """The table as of now, as of a version, or as of an instant; None where there is no table, or none yet.
+
+        Raises ConfigError where that version is no longer kept. What is opened in the past can only be read.
+        """
 
     @abstractmethod
     def create(self, name: TableName, schema: pa.Schema) -> Table:
@@ -120,8 +131,22 @@ class Table(ABC):
         """Everything that `Cursor.seen` ever added here, or None."""
 
     @abstractmethod
-    def scan(self, *, loads: tuple[int, int] | None = None) -> Scan:
-        """The files of this version that may hold rows of the span `(after, to]`, chosen by their statistics."""
+    def scan(
+        self,
+        *,
+        loads: tuple[int, int] | None = None,
+        within: Mapping[str, tuple[Any, Any]] | None = None,
+        hidden: bool = False,
+    ) -> Scan:
+        """The files of this version that may hold rows of the span `(after, to]`, chosen by their statistics.
+
+        `within` names columns and the least and greatest value that matter: files without them are left out, the rows
+        of the others are not. Rows that the table keeps for itself are shown with `hidden` only.
+        """
+
+    @abstractmethod
+    def files(self) -> Sequence[DataFile]:
+        """Every file of this version with its statistics, so that a later version can have it again."""
 
     @abstractmethod
     def folder(self) -> str:

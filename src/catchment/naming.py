@@ -15,6 +15,10 @@ BRONZE_COLUMNS = ("_shard", "_load", "_row", "_origin", "_position", "_loaded_at
 # A row's identity, from silver to the live store; in bronze the stream is the table itself.
 IDENTITY = ("_stream", "_shard", "_load", "_row")
 
+# What a mode keeps in silver beside the contract's columns: the interval of a version (its end open where NULL), why a
+# row is not shown ('deleted', 'unchanged'; NULL: it is), and how far a window of one key reaches.
+VALID_FROM, VALID_TO, HIDDEN, UNTIL = "_valid_from", "_valid_to", "_hidden", "_until"
+
 # Delta and Spark refuse these in column names; our own columns begin with an underscore and one of these words.
 _FORBIDDEN = re.compile(r"[ ,;{}()\n\t=]+")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -38,10 +38,13 @@ def needs(steps: Sequence[Step]) -> Mapping[str, frozenset[str]]:
 
 def _all(project: Project, gold_reads: Iterable[str] | None) -> tuple[Step, ...]:
     steps = [Step(kind="land", name=feed.name, writes=str(feed.table)) for feed in project.feeds()]
-    order = TopologicalSorter({name: list(table.with_) for name, table in project.silver.items()}).static_order()
-    for name in order:
+    needed = {name: project.looks_at(name) for name in project.silver}
+    for name in TopologicalSorter(needed).static_order():
         table = project.silver[name]
-        reads = (str(naming.bronze_table(table.from_)), *(f"silver.{lookup}" for lookup in table.with_))
+        reads = (
+            *(str(naming.bronze_table(stream)) for stream in table.streams),
+            *(f"silver.{other}" for other in needed[name]),
+        )
         steps.append(Step(kind="refine", name=f"silver.{name}", reads=reads, writes=f"silver.{name}"))
     if project.gold is not None:
         used = project.silver if gold_reads is None else [name for name in project.silver if name in set(gold_reads)]

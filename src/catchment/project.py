@@ -40,6 +40,17 @@ class Project:
             raise ConfigError(message, hint=cure)
         return name, self.targets[name]
 
+    def looks_at(self, table: str) -> tuple[str, ...]:
+        """The other silver tables that a silver table looks things up in, or whose rows its own refer to."""
+        contract = self.contracts.get(table)
+        referred = (reference.table for reference in contract.references) if contract is not None else ()
+        return tuple(dict.fromkeys(name for name in (*self.silver[table].with_, *referred) if name != table))
+
+    def is_full(self, stream: str) -> bool:
+        """Whether each arrival of the stream (`source.stream`) holds the whole of it."""
+        source, _, name = stream.partition(".")
+        return self.sources[source].streams[name].full
+
     def feeds(self) -> tuple[Feed, ...]:
         """Every stream in the order of the file."""
         names = [f"{source}.{stream}" for source, found in self.sources.items() for stream in found.streams]

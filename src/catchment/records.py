@@ -101,13 +101,15 @@ class Progress:
     """How far a table has come; rides in the commit that moved it.
 
     `cursors` by step (`land`, `refine`), `judged` the numbers of refine runs whose verdicts count, as closed ranges,
-    `definition` the fingerprint of what its rows were made with.
+    `waiting` those whose rows still wait for a reference, `definition` the fingerprint of what its rows were made
+    with, `cut_off` the loads that were taken out again (a rewind, a restore), as closed ranges.
     """
 
     generation: int = 0
     parent: int | None = None
     cursors: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
     judged: Sequence[tuple[int, int]] = ()
+    waiting: Sequence[tuple[int, int]] = ()
     definition: str | None = None
     segments: Sequence[str] = ()
     cut_off: Sequence[tuple[int, int]] = ()
@@ -135,11 +137,15 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Change:
-    """Files in and out, in one commit. `schema` only where `remove` is "all": the table is made anew."""
+    """Files in and out, in one commit. `schema` only where `remove` is "all": the table is made anew.
+
+    `what` is the word under which the table's history tells it.
+    """
 
     add: Sequence[DataFile] = ()
     remove: Sequence[str] | Literal["all"] = ()
     schema: pa.Schema | None = None
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,14 +162,16 @@ class Commit:
 class Scan:
     """Files to read, their common schema, and the span of loads that rows must lie in, `(after, to]`.
 
-    `judged`, of a quarantine table, are the numbers of refine runs whose verdicts count, as closed ranges.
+    `judged`, of a quarantine table, are the numbers of refine runs whose verdicts count, as closed ranges. `shown`
+    leaves out the rows that a table only keeps for itself (`naming.HIDDEN`).
     """
 
     files: Sequence[str]
     schema: pa.Schema
     loads: tuple[int, int] | None = None
-    rows: int = 0  # in the files, before the span is applied
+    rows: int = 0  # in the files, before the span is applied; those that are shown, where only they are read
     judged: Sequence[tuple[int, int]] | None = None
+    shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,18 @@ class Step:
     @property
     def id(self) -> str:
         return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asked of one step, instead of taking what is new.
+
+    `loads` is the span to backfill, `(after, to]`; `to` the generation to go back to, for restore and rewind.
+    """
+
+    verb: Literal["rebuild", "forward", "replay", "accept", "backfill", "restore", "rewind", "adopt"]
+    loads: tuple[int, int] | None = None
+    to: int | None = None
 
 
 @dataclass(frozen=True)

@@ -316,7 +316,7 @@ def _pending_refine(connected: Connected, step: Step, waits: Sequence[str]) -> P
 
     table = connected.silver(step.name.partition(".")[2])
     silver = connected.lake.open(naming.silver_table(table.name))
-    bronze = connected.lake.open(naming.bronze_table(table.stream))
+    bronze = connected.lake.open(naming.bronze_table(table.streams[0]))
     if silver is not None:
         progress = silver.progress()
         definition = table.definition()

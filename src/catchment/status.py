@@ -48,8 +48,8 @@ def _silver(connected: Connected, engine: Engine[Any], name: str, now: datetime)
     if rejects is not None:
         counted = engine.fetch(parsed("SELECT count(*) AS n FROM rejects"), {"rejects": rejects})
         rejected = counted.column("n")[0].as_py()
-    bronze = connected.lake.open(naming.bronze_table(declared.stream))
-    taken = int(table.progress().cursors.get("refine", {}).get(str(naming.bronze_table(declared.stream)), 0))
+    bronze = connected.lake.open(naming.bronze_table(declared.streams[0]))
+    taken = int(table.progress().cursors.get("refine", {}).get(str(naming.bronze_table(declared.streams[0])), 0))
     landed = 0 if bronze is None else bronze.scan(loads=(0, taken)).rows
     freshness = declared.contract.freshness
     newest = None

@@ -122,7 +122,7 @@ def row_lines(project: Project, rejected: Rejected) -> list[str]:
     """One rejected row: who it is and where it came from, every reason, its raw form."""
     raw = _parsed(rejected.raw)
     name = TableName.parse(rejected.table).name
-    feed = project.silver[name].from_ if name in project.silver else ""
+    feed = ", ".join(project.silver[name].streams) if name in project.silver else ""
     who = _identity(project, name, raw)
     place = f"from {f'{feed}, ' if feed else ''}file {PurePosixPath(rejected.origin).name}, {_place(project, rejected)}"
     told = [f"{who}  {place}" if who else place]

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from catchment.errors import ConfigError, DataError, FatalError, RetryableError
 from catchment.interfaces import Engine
-from catchment.naming import literal, quoted
+from catchment.naming import HIDDEN, literal, quoted
 from catchment.records import DataFile, Scan
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ _LOST = "is the disk full? if a file of a silver table is lost, make it anew: ca
 # Longer strings cost more in the table's log than they save in reading.
 _LONGEST_STATISTIC = 64
 
+
+def _instant(text: str) -> datetime:
+    """As DuckDB's statistics write it, always in UTC: `2026-01-01 08:00:00.123456+00`."""
+    return datetime.fromisoformat(text.removesuffix("+00") + "+00:00")
+
+
 # Which of DuckDB's text statistics can be kept as they are, and how Delta wants them.
 _STATISTICS: Mapping[str, Callable[[str], Any]] = {
     "TINYINT": int,
@@ -44,6 +50,7 @@ _STATISTICS: Mapping[str, Callable[[str], Any]] = {
     "BIGINT": int,
     "DATE": lambda text: date.fromisoformat(text).isoformat(),
     "VARCHAR": str,
+    "TIMESTAMP WITH TIME ZONE": lambda text: _instant(text).isoformat(timespec="microseconds").replace("+00:00", "Z"),
 }
 
 
@@ -85,6 +92,8 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         if rows.loads is not None:
             after, to = rows.loads
             sql = f"SELECT * FROM ({sql}) WHERE _load > {after:d} AND _load <= {to:d}"
+        if rows.shown:
+            sql = f"SELECT * FROM ({sql}) WHERE {HIDDEN} IS NULL"
         if rows.judged is not None:
             ranges = [f"_judged BETWEEN {first:d} AND {last:d}" for first, last in rows.judged] or ["FALSE"]
             sql = f"SELECT * FROM ({sql}) WHERE {' OR '.join(ranges)}"
@@ -241,6 +250,9 @@ def _kept_statistics(
     for place, figures in found.items():
         name = place[1:-1].replace('""', '"')
         read = _STATISTICS.get(types.get(name, ""))
+        if read is not None and figures.get("null_count") == figures.get("num_values"):
+            kept[name] = (None, None, int(figures["null_count"]))
+            continue
         if read is None or "min" not in figures or max(len(figures["min"]), len(figures["max"])) > _LONGEST_STATISTIC:
             continue
         try:

@@ -14,7 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from catchment.errors import ConfigError, Conflict, RetryableError, Unfenced
 from catchment.interfaces import Lake, Table
 from catchment.lake.progress import Definitions, ProgressFolder, made_anew
 from catchment.lake.restored import restored_over
-from catchment.naming import TableName
+from catchment.naming import HIDDEN, TableName
 from catchment.records import Change, Claim, Commit, DataFile, Pin, Progress, Scan
 
 if TYPE_CHECKING:
@@ -68,12 +68,14 @@ class DeltaLake(Lake):
     def _path(self, name: TableName) -> Path:
         return self._root / name.layer / name.name
 
-    def open(self, name: TableName) -> DeltaLakeTable | None:
+    def open(self, name: TableName, at: int | datetime | None = None) -> DeltaLakeTable | None:
         path = self._path(name)
         if not (path / "_delta_log").is_dir():
             return None
         try:
             handle = DeltaTable(str(path))
+            if at is not None and not _back(name, handle, at):
+                return None
         except TableNotFoundError:  # a create that died before its first log entry
             return None
         except DeltaError as error:
@@ -109,6 +111,22 @@ class DeltaLake(Lake):
 
     def definition(self, fingerprint: str) -> Mapping[str, Any] | None:
         return self._definitions.read(fingerprint)
+
+
+def _back(name: TableName, handle: DeltaTable, at: int | datetime) -> bool:
+    """Take a handle back to a version or an instant; False where the table was not there yet."""
+    if isinstance(at, datetime):
+        earlier = [entry["version"] for entry in handle.history() if entry["timestamp"] <= at.timestamp() * 1000]
+        if not earlier:
+            return False
+        at = max(earlier)
+    newest = handle.version()
+    try:
+        handle.load_as_version(at)
+    except DeltaError as error:
+        message = f"{name} has no version {at}: there are versions up to {newest}, and old ones go with time"
+        raise ConfigError(message, hint=f"its versions: catchment status --versions {name}") from error
+    return True
 
 
 def _fence(name: TableName, shard: int) -> str:
@@ -178,20 +196,51 @@ class DeltaLakeTable(Table):
     def seen(self, shard: int = 0) -> pa.Table | None:
         return self._objects(shard).seen(self.progress(shard).segments)
 
-    def scan(self, *, loads: tuple[int, int] | None = None) -> Scan:
+    def scan(
+        self,
+        *,
+        loads: tuple[int, int] | None = None,
+        within: Mapping[str, tuple[Any, Any]] | None = None,
+        hidden: bool = False,
+    ) -> Scan:
         import pyarrow as pa
 
         actions = pa.table(self._handle.get_add_actions(flatten=True)).to_pydict()
-        lows, highs = (actions.get(f"{end}._load") for end in ("min", "max"))
+        schema = self.schema()
+        shown = not hidden and HIDDEN in schema.names
+        counted = f"null_count.{HIDDEN}" if shown else "num_records"
+        bounds = dict(within or {})
+        if loads is not None:
+            bounds["_load"] = (loads[0] + 1, loads[1])
         files, rows = [], 0
         for place, path in enumerate(actions["path"]):
-            if loads is not None and lows is not None and highs is not None and lows[place] is not None:
-                after, to = loads
-                if highs[place] <= after or lows[place] > to:
-                    continue
-            files.append(str(self._path / urllib.parse.unquote(path)))
-            rows += actions["num_records"][place] or 0
-        return Scan(files=tuple(files), schema=self.schema(), loads=loads, rows=rows)
+            if all(_overlaps(actions, place, column, *between) for column, between in bounds.items()):
+                files.append(str(self._path / urllib.parse.unquote(path)))
+                rows += actions.get(counted, actions["num_records"])[place] or 0
+        return Scan(files=tuple(files), schema=schema, loads=loads, rows=rows, shown=shown)
+
+    def files(self) -> Sequence[DataFile]:
+        import pyarrow as pa
+
+        actions = pa.table(self._handle.get_add_actions(flatten=True)).to_pydict()
+        columns = [key.partition(".")[2] for key in actions if key.startswith("null_count.")]
+        return [
+            DataFile(
+                path=str(self._path / urllib.parse.unquote(path)),
+                rows=actions["num_records"][place] or 0,
+                bytes=actions["size_bytes"][place],
+                statistics={
+                    column: (
+                        _told(actions, f"min.{column}", place),
+                        _told(actions, f"max.{column}", place),
+                        actions[f"null_count.{column}"][place],
+                    )
+                    for column in columns
+                    if actions[f"null_count.{column}"][place] is not None
+                },
+            )
+            for place, path in enumerate(actions["path"])
+        ]
 
     def claim(self, shard: int = 0) -> Claim:
         claim = self._objects(shard).claim(self._handle.transaction_version(_fence(self.name, shard)) or 0)
@@ -202,7 +251,7 @@ class DeltaLakeTable(Table):
         self._objects(claim.shard).fill(claim, _with(progress, claim, tuple(progress.segments)))
         self._reached(f"{self.name.layer}.widening")
         fields = [Field.from_arrow(field) for field in columns]
-        properties = _properties(self.name, claim, retry=False)
+        properties = _properties(self.name, claim, "widen", retry=False)
         self._through_handle(claim, lambda: self._handle.alter.add_columns(fields, commit_properties=properties))
         self._reached(f"{self.name.layer}.widened")
         return DeltaLakeTable(self._root, self.name, DeltaTable(str(self._path)), self._reached)
@@ -220,7 +269,7 @@ class DeltaLakeTable(Table):
         if not anew:
             actions += [self._remove(path) for path in change.remove]
         # delta-rs re-tries a commit over foreign ones; with files going out that left rows twice (a trial: 47 of 7).
-        properties = _properties(self.name, claim, retry=not change.remove)
+        properties = _properties(self.name, claim, change.what, retry=not change.remove)
         schema = Schema.from_arrow(change.schema) if change.schema is not None else self._handle.schema()
         self._through_handle(
             claim,
@@ -266,7 +315,7 @@ class DeltaLakeTable(Table):
             Commit(
                 pin=Pin(version=entry["version"], generation=_generation(entry, fence)),
                 at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
-                operation=entry.get("operation", ""),
+                operation=entry.get("what") or entry.get("operation", ""),
             )
             for entry in self._handle.history(limit)
         ]
@@ -274,6 +323,27 @@ class DeltaLakeTable(Table):
 
 def _generation(entry: Mapping[str, Any], fence: str) -> int:
     return int(entry.get("generation", 0)) if entry.get("fence") == fence else 0
+
+
+# Other writers (a compaction by delta-rs) cut instants to milliseconds, the greatest one too.
+_CUT = timedelta(milliseconds=1)
+
+
+def _overlaps(actions: Mapping[str, Sequence[Any]], place: int, column: str, low: Any, high: Any) -> bool:
+    """Whether a file may hold a value between the two; where nothing is known, it may."""
+    lows, highs = actions.get(f"min.{column}"), actions.get(f"max.{column}")
+    if lows is None or highs is None or lows[place] is None or highs[place] is None:
+        return True
+    greatest = highs[place] + _CUT if isinstance(highs[place], datetime) else highs[place]
+    return bool(greatest >= low and lows[place] <= high)
+
+
+def _told(actions: Mapping[str, Sequence[Any]], key: str, place: int) -> Any:
+    """A statistic in Delta's spelling."""
+    value = actions[key][place] if key in actions else None
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _first_line(error: Exception) -> str:
@@ -288,10 +358,10 @@ def _with(progress: Progress, claim: Claim, segments: tuple[str, ...]) -> Progre
     return replace(progress, generation=claim.number, parent=claim.base, segments=segments)
 
 
-def _properties(name: TableName, claim: Claim, *, retry: bool) -> CommitProperties:
+def _properties(name: TableName, claim: Claim, what: str, *, retry: bool) -> CommitProperties:
     fence = _fence(name, claim.shard)
     return CommitProperties(
-        custom_metadata={"fence": fence, "generation": str(claim.number)},
+        custom_metadata={"fence": fence, "generation": str(claim.number), "what": what},
         app_transactions=[Transaction(fence, claim.number, _milliseconds())],
         max_commit_retries=None if retry else 0,
     )

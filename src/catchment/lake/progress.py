@@ -51,11 +51,11 @@ class ProgressFolder:
         text = self._object(generation).read_text(encoding="utf-8", errors="replace")
         try:
             values = json.loads(text)
-            for ranges in ("judged", "cut_off"):
-                values[ranges] = tuple((first, last) for first, last in values[ranges])
+            for ranges in ("judged", "waiting", "cut_off"):
+                values[ranges] = tuple((first, last) for first, last in values.get(ranges, ()))
             values["segments"] = tuple(values["segments"])
             return Progress(**values)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"the state of {self._table} is damaged: {self._object(generation)} ({error})"
             raise Unfenced(message, hint=self._anew()) from error
 

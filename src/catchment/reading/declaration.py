@@ -47,6 +47,13 @@ class FileStream(_Keys):
         Literal["fail", "ignore"],
         Field(description="A file that changed after it landed: `fail` stops, `ignore` goes on and tells."),
     ] = "fail"
+    full: Annotated[
+        bool,
+        Field(description="Each file holds the whole table: a key that is not in the newest one was deleted."),
+    ] = False
+    load_per_file: Annotated[
+        bool, Field(description="Each file is a load of its own, so that later ones replace its rows as a whole.")
+    ] = False
 
 
 class FilesSource(_Keys):
@@ -62,27 +69,72 @@ Source = FilesSource
 KINDS = ("files",)
 
 
-class SilverTable(_Keys):
-    """A typed, checked table: what its contract says, made from one stream."""
+class AsOf(_Keys):
+    """A look-up in a table of mode history: the row that was valid at a time of the first frame."""
 
-    from_: Annotated[str, Field(alias="from", description="Where its rows come from: `source.stream`.")]
+    as_of: Annotated[str, Field(min_length=1, description="The timestamp column of the first frame.")]
+
+
+class SilverTable(_Keys):
+    """A typed, checked table: what its contract says, made from one stream or several."""
+
+    from_: Annotated[
+        str | list[str],
+        Field(alias="from", description="Where its rows come from: `source.stream`, or a list of streams."),
+    ]
     contract: Annotated[
         str | None, Field(description="Its ODCS document; by default `contracts/<table>.odcs.yaml`.")
     ] = None
     mode: Annotated[
-        Literal["append", "merge"],
-        Field(description="`append` keeps every good row, `merge` the latest of each key."),
+        Literal["append", "merge", "history", "replace", "delete_insert", "window"],
+        Field(
+            description="`append` keeps every good row, `merge` the latest of each key, `history` every version of a"
+            " key with its interval, `replace` the newest whole arrival, `delete_insert` the newest arrival of each"
+            " slice, `window` the first row of a key within `lateness`."
+        ),
     ] = "append"
     latest_by: Annotated[
-        str | None, Field(description="The column that tells which row of a key is the latest; then landing order.")
+        str | None,
+        Field(
+            description="The column that tells which row of a key is the latest (`merge`), or since when a version is"
+            " valid (`history`); then landing order."
+        ),
     ] = None
+    deleted_when: Annotated[
+        str | None,
+        Field(description="`merge`, `history`: an SQL condition on a row that says its key was deleted."),
+    ] = None
+    slice: Annotated[
+        list[str] | None,
+        Field(min_length=1, description="`delete_insert`: the columns of which an arrival brings all rows anew."),
+    ] = None
+    event_time: Annotated[str | None, Field(description="`window`: the timestamp column that says when.")] = None
+    lateness: Annotated[
+        str | None,
+        Field(
+            description="`window`: rows of a key at most so far apart are one, such as `2 days`. `merge`, `history`:"
+            " how long a deleted key is remembered; by default for ever."
+        ),
+    ] = None
+    wait: Annotated[str, Field(description="How long a row waits for the row it refers to before it is rejected.")] = (
+        "24 hours"
+    )
     refine: Annotated[
         str | None, Field(description="A Python file with `refine(frame, …)`, for what a contract cannot say.")
     ] = None
     with_: Annotated[
-        dict[str, Literal["current"]],
-        Field(alias="with", description="Silver tables that the refine function looks things up in, as they are now."),
+        dict[str, Literal["current"] | AsOf],
+        Field(
+            alias="with",
+            description="Silver tables that the refine function looks things up in: `current`, or `{as_of: column}` of"
+            " a table of mode history.",
+        ),
     ] = {}
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """`from` as a list."""
+        return (self.from_,) if isinstance(self.from_, str) else tuple(self.from_)
 
 
 class Gold(_Keys):

@@ -17,14 +17,13 @@ _NOT_BUILT: dict[type[BaseModel], frozenset[str]] = {
     ProjectFile: frozenset({"live", "schedule", "alerts", "brokers"}),
     FilesSource: frozenset({"url"}),
     FileStream: frozenset({"external", "retention"}),
-    SilverTable: frozenset({"publish", "wait", "lateness", "keys", "window"}),
+    SilverTable: frozenset({"publish", "keys", "window"}),
     Gold: frozenset({"layers", "lint"}),
     Target: frozenset({"engine", "broker", "warehouse", "live", "format", "catalog"}),
 }
 _NOT_BUILT_KINDS = frozenset(
     {"postgres", "database", "mongodb", "redis", "rest", "graphql", "webhooks", "topic", "dlt", "singer"}
 )
-_NOT_BUILT_MODES = frozenset({"history", "delete_insert", "replace", "window"})
 
 _NOTHING = Node({}, (1, 1), keys={})
 
@@ -100,10 +99,6 @@ def _mismatch(kind: str, last: str, node: Node, context: Mapping[str, Any]) -> t
         return f"must be {wanted}, not {node.kind()}", cure
     if kind in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        if node.text in _NOT_BUILT_MODES and last == "mode":
-            return f"mode `{node.text}` is not built yet", f"write {' or '.join(choices)}"
-        if node.is_mapping and "as_of" in node.entries():
-            return "look-ups `as_of` a time are not built yet", "write current"
         near = did_you_mean(node.text, choices) if node.text else None
         return f"{node.kind()} is not one of {', '.join(choices)}", near or f"write {' or '.join(choices)}"
     if kind == "string_pattern_mismatch":

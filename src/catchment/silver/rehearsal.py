@@ -45,7 +45,7 @@ def _expected(table: Table, *, documents: bool) -> pa.Schema:
 def _bind(table: Table, engine: Engine[Any], schema: pa.Schema) -> None:
     function, contract = table.function, table.contract
     judge = Judge(
-        stream=table.stream,
+        stream=table.streams[0],
         contract=contract,
         conformed=conform(contract, schema, derived=function is not None),
         faults=faults(contract, keyed=table.mode != "append"),
@@ -64,8 +64,8 @@ def _bind(table: Table, engine: Engine[Any], schema: pa.Schema) -> None:
 def _traced(function: RefineFunction, engine: Engine[Any], rows: Any, table: Table) -> Any:
     lookups = {
         name: Lookup(
-            frame=engine.frame(pa.schema([(c.name, arrow_type(c)) for c in found.columns]).empty_table()),
-            key=found.key,
+            frame=engine.frame(pa.schema([(c.name, arrow_type(c)) for c in found.contract.columns]).empty_table()),
+            key=found.contract.key,
         )
         for name, found in (table.lookups or {}).items()
     }

@@ -70,7 +70,7 @@ class Refining:
 
     def run(self) -> bool:
         """Refine what is new; whether there was anything. Raises Conflict, DefinitionChanged, ConfigError."""
-        bronze = self.lake.open(naming.bronze_table(self.table.stream))
+        bronze = self.lake.open(naming.bronze_table(self.table.streams[0]))
         if bronze is None:
             return False
         name = naming.silver_table(self.table.name)
@@ -212,7 +212,8 @@ class Refining:
 def lookups(table: definitions.Table, lake: Lake, engine: Engine[Any]) -> dict[str, Lookup]:
     """The silver tables under `with:` as they are now: the contract's columns, one row a key; or empty."""
     found = {}
-    for name, contract in (table.lookups or {}).items():
+    for name, looked_up_in in (table.lookups or {}).items():
+        contract = looked_up_in.contract
         columns = ", ".join(naming.quoted(column.name) for column in contract.columns)
         looked_up = lake.open(naming.silver_table(name))
         if looked_up is None:
@@ -253,7 +254,7 @@ class Rows:
         self._frames: dict[str, Any] = {}
         contract = table.contract
         self._judge = Judge(
-            stream=table.stream,
+            stream=table.streams[0],
             contract=contract,
             conformed=conform(contract, bronze, derived=table.function is not None),
             faults=faults(contract, keyed=table.mode != "append"),

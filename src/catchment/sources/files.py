@@ -107,6 +107,9 @@ class FilesSource(Source):
     def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
         """A folder does not want to hear."""
 
+    def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
+        raise NotImplementedError
+
     def _settings(self, feed: Feed) -> FileStream:
         return self._streams[feed.name.removeprefix(f"{self.name}.")]
 

@@ -210,7 +210,7 @@ def faults(folder: Path) -> list[str]:
             found.append(f"{name}: generations {generations}")
     for silver, declared in project.silver.items():
         if declared.mode == "append" and declared.refine is None:
-            found += _unaccounted(project, silver, declared.from_)
+            found += _unaccounted(project, silver, declared.streams[0])
     return found
 
 

@@ -344,6 +344,12 @@ def _file(folder: Path, columns: Mapping[str, Any]) -> str:
     return str(path)
 
 
+def _as_told(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value
+
+
 def _assert_true_statistics(files: Any) -> None:
     """As a table's log wants them: texts, numbers, and days as ISO 8601; never a row outside."""
     file: DataFile
@@ -351,7 +357,7 @@ def _assert_true_statistics(files: Any) -> None:
         data = pq.read_table(file.path, partitioning=None)
         assert data.num_rows == file.rows
         for name, (low, high, nulls) in file.statistics.items():
-            values = [value.isoformat() if isinstance(value, date) else value for value in data[name].to_pylist()]
+            values = [_as_told(value) for value in data[name].to_pylist()]
             present = [value for value in values if value is not None]
             assert nulls == len(values) - len(present)
             assert all((low is None or low <= v) and (high is None or v <= high) for v in present), (name, low, high)

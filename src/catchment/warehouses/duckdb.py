@@ -29,7 +29,7 @@ import duckdb
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
 from catchment.interfaces import Build, Warehouse
-from catchment.naming import LAYERS, TableName, nearest
+from catchment.naming import HIDDEN, LAYERS, TableName, nearest
 from catchment.records import Abilities, Scan
 
 if TYPE_CHECKING:
@@ -334,6 +334,8 @@ def _create_view(connection: duckdb.DuckDBPyConnection, view: str, scan: Scan, c
 def _within(scan: Scan) -> str:
     """The rows of the scan's files that are meant."""
     wanted = [] if scan.loads is None else [f'"_load" > {scan.loads[0]:d} and "_load" <= {scan.loads[1]:d}']
+    if scan.shown:
+        wanted.append(f'"{HIDDEN}" is null')
     if scan.judged is not None:
         ranges = [f'"_judged" between {first:d} and {last:d}' for first, last in scan.judged]
         wanted.append(f"({' or '.join(ranges) or 'false'})")

@@ -62,7 +62,7 @@ _COLUMNS = st.sampled_from(
 def test_every_row_is_in_silver_or_in_quarantine_once_over_any_batching(
     engine: Engine[Any], one: Column, other: Column, loads: list[tuple[list[tuple[Any, Any, bool]], bool]]
 ) -> None:
-    table = Table("t", "src.rows", _both(one, other), "append")
+    table = Table("t", ("src.rows",), _both(one, other), "append")
     with tempfile.TemporaryDirectory() as folder:
         bench = Workbench(DeltaLake(Path(folder) / "lake"), engine)
         for rows, refine in loads:

@@ -260,7 +260,7 @@ def read(engine: Engine[Any], wanted: Column, given: pa.Array, source: str = "v"
     ours = {field.name: pa.nulls(len(given), field.type) for field in arrived}
     ours["_row"] = pa.array(range(len(given)), pa.int64())
     bronze = pa.table({**ours, source: given})
-    rows = Rows(Table("t", "src.rows", contract("t", wanted), "append"), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), contract("t", wanted), "append"), engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     found: dict[int, Any] = {}
     for good in rows_of(engine, rows.good()):

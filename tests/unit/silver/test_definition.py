@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catchment.contract import Contract, Freshness, RowRule, SetRule
-from catchment.silver.definition import Table, differences, fingerprint
+from catchment.silver.definition import LookedUp, Table, differences, fingerprint
 from catchment.silver.refine import RefineFunction
 from catchment.testing.fakes import column, contract
 
@@ -19,7 +19,7 @@ CONTRACT = contract(
     column("n", "integer", minimum=0, enum=(1, 2)),
     row_rules=(RowRule("own", "n < 5", "too large"),),
 )
-TABLE = Table("t", "src.rows", CONTRACT, "merge", latest_by="n")
+TABLE = Table("t", ("src.rows",), CONTRACT, "merge", latest_by="n")
 
 FUNCTION = '''"""What it is for."""
 import narwhals as nw
@@ -66,8 +66,8 @@ def test_words_order_and_rules_over_loads_change_nothing(same: Contract) -> None
     [
         (replace(TABLE, mode="append"), ["~ mode: merge -> append"]),
         (replace(TABLE, latest_by=None), ["~ latest_by: n -> None"]),
-        (replace(TABLE, stream="src.other"), ["~ from: src.rows -> src.other"]),
-        (replace(TABLE, lookups={"users": CONTRACT}), ["~ with: nothing -> users"]),
+        (replace(TABLE, streams=("src.other",)), ["~ from: src.rows -> src.other"]),
+        (replace(TABLE, lookups={"users": LookedUp(CONTRACT)}), ["~ with: nothing -> users"]),
         (replace(TABLE, contract=_with_column("n", minimum=1)), ["~ n: minimum 0 -> 1"]),
         (replace(TABLE, contract=_with_column("n", minimum=None)), ["~ n: minimum 0 -> none"]),
         (replace(TABLE, contract=_with_column("n", type="number")), ['~ n: type "integer" -> "number"']),

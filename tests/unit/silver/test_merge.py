@@ -20,7 +20,7 @@ from catchment.silver.definition import Table
 from catchment.testing.fakes import Workbench, arrived, column, contract
 
 KEYED = contract("t", column("id", key_position=1), column("n", "integer"), column("at", "date"))
-TABLE = Table("t", "src.rows", KEYED, "merge", latest_by="at")
+TABLE = Table("t", ("src.rows",), KEYED, "merge", latest_by="at")
 
 Row = tuple[str, str, str | None]
 
@@ -63,7 +63,7 @@ def silver(bench: Workbench) -> list[tuple[Any, ...]]:
 def test_a_history_in_any_order_and_batching_leaves_what_plain_sql_would(
     engine: Engine[Any], loads: list[tuple[list[Row], bool]], latest_by: str | None
 ) -> None:
-    table = Table("t", "src.rows", KEYED, "merge", latest_by=latest_by)
+    table = Table("t", ("src.rows",), KEYED, "merge", latest_by=latest_by)
     with tempfile.TemporaryDirectory() as folder:
         bench = Workbench(DeltaLake(Path(folder)), engine)
         for rows, refine in loads:
@@ -108,7 +108,7 @@ def test_new_keys_alone_rewrite_nothing(bench: Workbench) -> None:
 
 
 def test_append_keeps_every_row_and_every_file(bench: Workbench) -> None:
-    table = Table("t", "src.rows", KEYED, "append")
+    table = Table("t", ("src.rows",), KEYED, "append")
     files: set[str] = set()
     for _ in range(3):
         bench.land(landed([("a", "1", None), ("a", "1", None)]))
@@ -120,7 +120,7 @@ def test_append_keeps_every_row_and_every_file(bench: Workbench) -> None:
 
 def test_a_key_of_several_columns_is_one_key(bench: Workbench) -> None:
     wanted = contract("t", column("id", key_position=1), column("n", "integer", key_position=2), column("at", "date"))
-    table = Table("t", "src.rows", wanted, "merge")
+    table = Table("t", ("src.rows",), wanted, "merge")
     bench.land(landed([("a", "1", None), ("a", "2", None), ("a", "1", "2026-01-01"), ("b", "1", None)]))
     bench.refine(table)
     found = bench.rows("silver.t", 'SELECT id, n, "at"::VARCHAR AS day FROM t ORDER BY ALL')

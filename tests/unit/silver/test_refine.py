@@ -12,7 +12,7 @@ from catchment.contract import Contract
 from catchment.errors import CatchmentError, ConfigError, DataError
 from catchment.events import RowsQuarantined, RowsRefined
 from catchment.interfaces import Engine
-from catchment.silver.definition import Table
+from catchment.silver.definition import LookedUp, Table
 from catchment.silver.refine import Lookup, RefineFunction, Refused, trace
 from catchment.testing.fakes import Workbench, arrived, column, contract
 
@@ -221,7 +221,14 @@ RAW = contract("t", column("id"), column("n", "integer"))
 def table(tmp_path: Path, body: str, wanted: Contract = RAW, lookups: dict[str, Contract] | None = None) -> Table:
     path = tmp_path / "t.py"
     path.write_text(f"import narwhals as nw\ndef refine(rows, **lookups):\n    return {body}\n", encoding="utf-8")
-    return Table("t", "src.rows", wanted, "append", function=RefineFunction("silver/t.py", path), lookups=lookups)
+    return Table(
+        "t",
+        ("src.rows",),
+        wanted,
+        "append",
+        function=RefineFunction("silver/t.py", path),
+        lookups={name: LookedUp(found) for name, found in (lookups or {}).items()},
+    )
 
 
 def numbers(*texts: str) -> pa.Table:
@@ -292,7 +299,7 @@ def test_exploded_rows_are_kept_by_their_key(bench: Workbench, tmp_path: Path) -
 
 
 USERS_CONTRACT = contract("users", column("id", key_position=1), column("country"))
-USERS_TABLE = Table("users", "src.users", USERS_CONTRACT, "merge")
+USERS_TABLE = Table("users", ("src.users",), USERS_CONTRACT, "merge")
 LOOKED_UP = contract("t", column("id"), column("country", derived=True))
 
 
@@ -343,7 +350,7 @@ def test_a_function_that_makes_more_rows_than_it_was_given_is_an_error_of_the_ro
     bench: Workbench, tmp_path: Path
 ) -> None:
     # Two rows of one key cannot be in a merged look-up; one that is appended to can hold them.
-    twice = Table("users", "src.users", USERS_CONTRACT, "append")
+    twice = Table("users", ("src.users",), USERS_CONTRACT, "append")
     bench.land(arrived({"id": ["a", "a"], "country": ["PT", "DE"]}), feed="src.users")
     bench.refine(twice)
     bench.land(arrived({"id": ["a"]}))

@@ -28,7 +28,7 @@ def judged(
     first["_row"] = pa.array(range(given.num_rows), pa.int64())
     first |= {name: pa.array(values, first[name].type) for name, values in ours.items()}
     bronze = pa.table({**first, **{name: given.column(name) for name in given.column_names}})
-    rows = Rows(Table("t", "src.rows", wanted, mode), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), wanted, mode), engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     found: dict[int, Any] = {row["_row"]: [] for row in _rows(engine, rows.good())}
     for frame in rows.bad():
@@ -139,7 +139,7 @@ def test_where_no_file_could_be_read_yet_every_row_is_its_defect(engine: Engine[
     wanted = contract("t", column("id", "integer", required=True))
     first = {field.name: pa.nulls(1, field.type) for field in bronze_schema([])}
     bronze = pa.table({**first, "_defect": ["not Parquet"], "_raw": pa.array(["PAR \xe4".encode()])})
-    rows = Rows(Table("t", "src.rows", wanted, "append"), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), wanted, "append"), engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     ((bad,),) = (_rows(engine, frame) for frame in rows.bad())
     assert [reason["rule"] for reason in bad["reasons"]] == ["readable"]
@@ -271,7 +271,7 @@ def _raw(engine: Engine[Any], wanted: Contract, columns: Mapping[str, Any], **ou
     first = {field.name: pa.nulls(1, field.type) for field in bronze_schema([])}
     first |= {name: pa.array(values, first[name].type) for name, values in ours.items()}
     bronze = pa.table({**first, **{name: given.column(name) for name in given.column_names}})
-    rows = Rows(Table("t", "src.rows", wanted, "append"), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), wanted, "append"), engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     (frame,) = rows.bad()
     (bad,) = _rows(engine, frame)

@@ -23,7 +23,7 @@ from catchment.silver.step import span
 from catchment.testing.fakes import Workbench, arrived, column, contract
 
 NUMBERS = contract("t", column("id"), column("n", "integer", required=True))
-TABLE = definition.Table("t", "src.rows", NUMBERS, "append")
+TABLE = definition.Table("t", ("src.rows",), NUMBERS, "append")
 SILVER, BRONZE = TableName("silver", "t"), TableName("bronze", "src__rows")
 
 
@@ -210,7 +210,7 @@ def test_rebuild_of_an_empty_input_leaves_an_empty_table(bench: Workbench) -> No
 
 def test_rebuild_of_a_merged_table_starts_from_nothing(bench: Workbench) -> None:
     keyed = contract("t", column("id", key_position=1), column("n", "integer"))
-    table = definition.Table("t", "src.rows", keyed, "merge")
+    table = definition.Table("t", ("src.rows",), keyed, "merge")
     for text in ("1", "2"):
         bench.land(numbers(text))
         bench.refine(table)
@@ -243,7 +243,7 @@ def test_a_column_that_comes_to_bronze_later_is_null_in_older_rows(bench: Workbe
 
 
 def test_two_tables_of_one_stream_go_their_own_ways(bench: Workbench) -> None:
-    other = definition.Table("other", "src.rows", contract("other", column("n", "number")), "append")
+    other = definition.Table("other", ("src.rows",), contract("other", column("n", "number")), "append")
     bench.land(numbers("1", "2.9"))
     assert bench.refine(TABLE)
     assert bench.refine(other)

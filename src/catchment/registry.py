@@ -11,10 +11,13 @@ from typing import Any, Literal
 from catchment.errors import ConfigError, MissingExtra
 from catchment.naming import did_you_mean
 
-Role = Literal["sources", "lakes", "engines", "warehouses"]
+Role = Literal["sources", "marks", "lakes", "engines", "warehouses"]
 
 _OURS: dict[tuple[Role, str], str] = {
     ("sources", "files"): "catchment.sources.files:FilesSource",
+    ("marks", "files"): "catchment.sources.listing:mark",
+    ("sources", "delta"): "catchment.sources.delta:DeltaSource",
+    ("marks", "delta"): "catchment.sources.listing:log_mark",
     ("lakes", "delta"): "catchment.lake.delta:DeltaLake",
     ("engines", "duckdb"): "catchment.engines.duckdb:DuckDBEngine",
     ("warehouses", "duckdb"): "catchment.warehouses.duckdb:DuckDBWarehouse",
@@ -34,6 +37,11 @@ def implementation(role: Role, name: str) -> Any:
     except ModuleNotFoundError as error:
         message = f"cannot use {name} from {role}: package `{error.name}` is not installed"
         raise MissingExtra(message, hint=f"pip install 'catchment[{name}]'") from error
+
+
+def if_any(role: Role, name: str) -> Any | None:
+    """What plays `role` under `name`, or None: for roles that not everything has to play."""
+    return implementation(role, name) if (role, name) in _OURS else None
 
 
 def _theirs(role: Role) -> dict[str, str]:

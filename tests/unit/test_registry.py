@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,9 +23,21 @@ ROLES = {
 }
 
 
-@pytest.mark.parametrize(("role", "name"), list(registry._OURS))
+@pytest.mark.parametrize(("role", "name"), [found for found in registry._OURS if found[0] != "marks"])
 def test_every_name_leads_to_an_implementation_of_its_role(role: Any, name: str) -> None:
     assert issubclass(implementation(role, name), ROLES[role])
+
+
+@pytest.mark.parametrize("name", [name for role, name in registry._OURS if role == "marks"])
+def test_a_mark_is_told_of_a_place_where_nothing_is(name: str, tmp_path: Path) -> None:
+    mark = registry.if_any("marks", name)
+    assert mark is not None
+    assert mark("nowhere", tmp_path) == mark("nowhere", tmp_path)
+    assert ("sources", name) in registry._OURS
+
+
+def test_a_kind_of_source_without_a_mark_has_none() -> None:
+    assert registry.if_any("marks", "mine") is None
 
 
 def test_an_unknown_name_says_what_was_meant_or_what_there_is() -> None:

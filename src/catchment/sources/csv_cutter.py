@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from catchment.sources.cuts import BOM, LONGEST_RECORD, Cut, Defect, Places, first_bad_byte
+from catchment.sources.cuts import BOM, LONGEST_RECORD, Cut, Defect, Places, first_bad_byte, not_text, place_in_row
 
 # Arrow's threads each take a block of a chunk; a record must fit into one.
 _BLOCK = 2 << 20
@@ -35,11 +35,16 @@ _BLANK = re.compile(rb"[\r\n]*+")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written. An empty quote means that the quote sign is text; encoding is utf-8 or latin-1."""
+    """How a CSV file is written. An empty quote means that the quote sign is text."""
 
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf-8"
+
+    @property
+    def octets(self) -> str:
+        """What the bytes are that are cut: UTF-16 comes as UTF-8."""
+        return "latin-1" if self.encoding == "latin-1" else "utf-8"
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class Cutter:
         self.dialect = dialect
         self.columns = list(columns)
         self.longest = longest
-        self._delimiter = dialect.delimiter.encode(dialect.encoding)
-        self._quote = dialect.quote.encode(dialect.encoding)
+        self._delimiter = dialect.delimiter.encode(dialect.octets)
+        self._quote = dialect.quote.encode(dialect.octets)
         self._grammar = Grammar(dialect, len(self.columns))
 
     def cut(self, data: bytes, *, last: bool) -> Cut:
@@ -133,7 +138,7 @@ class Cutter:
         return rows if rows.num_rows == len(lines.starts) else None
 
     def _arrow(self, data: bytes | memoryview, longest: int, *, spanning: bool) -> pa.Table:
-        text = data if self.dialect.encoding == "utf-8" else bytes(data).decode(self.dialect.encoding).encode()
+        text = data if self.dialect.octets == "utf-8" else bytes(data).decode(self.dialect.octets).encode()
         if self._grammar.blank(text, 0) == len(text):
             return self._nothing()
         if text[:3] == BOM:
@@ -207,14 +212,13 @@ class Cutter:
 
     def _is_text(self, data: bytes) -> bool:
         """May be wrong about a character that the end of `data` cuts in two; then each record is looked at."""
-        return self.dialect.encoding != "utf-8" or data.isascii() or first_bad_byte(data) is None
+        return self.dialect.octets != "utf-8" or data.isascii() or first_bad_byte(data) is None
 
     def _unsound(self, record: bytes) -> str | None:
         nul = record.find(b"\0")
         if nul >= 0:
-            return f"NUL byte at byte {nul} of the row"
-        bad = first_bad_byte(record) if self.dialect.encoding == "utf-8" else None
-        return None if bad is None else f"not valid UTF-8 at byte {bad} of the row"
+            return f"NUL byte at byte {place_in_row(record, nul, self.dialect.encoding)} of the row"
+        return not_text(record, self.dialect.encoding) if self.dialect.octets == "utf-8" else None
 
     def _parse_some(self, data: bytes, good: Sequence[tuple[int, int]]) -> pa.Table:
         if not good:
@@ -236,8 +240,8 @@ class Grammar:
     """
 
     def __init__(self, dialect: Dialect, fields: int = 1) -> None:
-        mark = re.escape(dialect.delimiter.encode(dialect.encoding))
-        self._quote = dialect.quote.encode(dialect.encoding)
+        mark = re.escape(dialect.delimiter.encode(dialect.octets))
+        self._quote = dialect.quote.encode(dialect.octets)
         sign = re.escape(self._quote)
         bare = rb"[^%b\r\n]*+" % mark
         field, unfinished, self._closed = bare, bare + rb"\Z", None

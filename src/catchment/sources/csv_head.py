@@ -6,23 +6,26 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from catchment import naming
 from catchment.errors import ConfigError, DataError, SchemaDrift
 from catchment.sources.csv_cutter import Cutter, Dialect, Grammar
 from catchment.sources.cuts import BOM, Head, first_bad_byte
-from catchment.sources.file_shape import Shape
+from catchment.sources.file_shape import FileStream, Shape
+from catchment.sources.refused import RefusedRows
+from catchment.sources.utf16 import Order
 
 _SAMPLE = 1 << 20
 _DELIMITERS = ",;\t|"
-_WIDE = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class CsvHeads:
     """Reads heads of one stream's files; the first one with rows pins the stream's shape."""
 
-    def __init__(self, shape: Shape) -> None:
+    needs_line = True  # a part of a header line is no header
+
+    def __init__(self, shape: Shape, settings: FileStream) -> None:
         self._shape = shape
-        self._settings = shape.settings
-        settings = shape.settings
+        self._settings = settings
         for key, sign in (("delimiter", settings.delimiter), ("quote", settings.quote)):
             if sign is not None and (len(sign.encode()) > 1 or (key == "delimiter" and not sign) or sign in "\r\n\0"):
                 message = f"{shape.feed}: `{key}: {sign!r}` is not one ASCII character"
@@ -30,12 +33,14 @@ class CsvHeads:
         if shape.is_pinned:
             self._held(shape.dialect)
 
-    def read(self, origin: str, first: bytes, *, whole: bool) -> Head | None:
-        """The head of a file that begins with `first`; None where the file, `whole` in it, has no rows."""
-        self._narrow(origin, first)
-        dialect = self._pinned(origin, first) if self._shape.is_pinned else self._find(first)
+    def read(self, origin: str, first: bytes, *, whole: bool, order: Order | None = None) -> Head | None:
+        """The head of a file that begins with `first`; None where the file, `whole` in it, has no rows.
+
+        With an `order` the file is UTF-16, and `first` its text in UTF-8.
+        """
+        dialect = self._pinned(origin, first) if self._shape.is_pinned else self._find(first, order)
         grammar = Grammar(dialect)
-        place = grammar.blank(first, len(BOM) if first.startswith(BOM) and dialect.encoding == "utf-8" else 0)
+        place = grammar.blank(first, len(BOM) if first.startswith(BOM) and dialect.octets == "utf-8" else 0)
         header, end = self._header(origin, first, place, dialect, whole=whole)
         if end == len(first) and whole:
             return None
@@ -43,13 +48,10 @@ class CsvHeads:
             self._pin(origin, dialect, header)
         elif not self._shape.common(header):
             self._same_delimiter(origin, first[place:end], dialect)
+        refused = self._shape.refusal(origin, header)
+        if refused is not None:
+            return Head(first[:end], RefusedRows(Cutter(dialect, naming.columns(header)), refused))
         return Head(first[:end], Cutter(dialect, self._shape.fit(origin, header)))
-
-    def _narrow(self, origin: str, first: bytes) -> None:
-        wide = "UTF-32" if first.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")) else _WIDE.get(first[:2])
-        if wide is not None:
-            message = f"{origin} is written in {wide}, which is not read yet"
-            raise DataError(message, hint=f"convert it: iconv -f {wide.lower()} -t utf-8 {origin} > new-name.csv")
 
     def _held(self, pinned: Mapping[str, str]) -> None:
         """Settings may name what was pinned, not change it under rows that have landed."""
@@ -75,10 +77,11 @@ class CsvHeads:
                 raise SchemaDrift(message, hint="convert it, or land such files as a stream of their own")
         return dialect
 
-    def _find(self, first: bytes) -> Dialect:
+    def _find(self, first: bytes, order: Order | None) -> Dialect:
         settings = self._settings
         sample = first[:_SAMPLE]
-        dialect = Dialect(",", '"' if settings.quote is None else settings.quote, _plain(settings) or _encoding(sample))
+        found = _plain(settings) or (_encoding(sample) if order is None else "utf-16")
+        dialect = Dialect(",", '"' if settings.quote is None else settings.quote, found)
         return replace(dialect, delimiter=settings.delimiter or _delimiter(sample.removeprefix(BOM), dialect))
 
     def _header(self, origin: str, first: bytes, place: int, dialect: Dialect, *, whole: bool) -> tuple[list[str], int]:
@@ -92,7 +95,7 @@ class CsvHeads:
             self._no_header(origin, "no line that can be one" if found is None else "NUL bytes, or no line end")
         assert found is not None
         try:
-            names = [field.decode(dialect.encoding) for field in grammar.split(found[0])]
+            names = [field.decode(dialect.octets) for field in grammar.split(found[0])]
         except UnicodeDecodeError as error:
             if given is None:
                 self._no_header(origin, f"bytes that are not UTF-8 ({error.reason})")
@@ -103,9 +106,10 @@ class CsvHeads:
 
     def _no_header(self, origin: str, why: str) -> None:
         message = f"{origin} does not begin with a CSV header: {why}"
-        raise DataError(
-            message, hint="is it another format (`format:`)? without a header line, name the columns: `header: […]`"
-        )
+        hint = "is it another format (`format:`)? without a header line, name the columns: `header: […]`"
+        if why.startswith("NUL"):
+            hint = f"is it UTF-16 (`encoding: utf-16-le` or `utf-16-be`)? {hint}"
+        raise DataError(message, hint=hint)
 
     def _pin(self, origin: str, dialect: Dialect, header: list[str]) -> None:
         found = {"delimiter": dialect.delimiter, "quote": dialect.quote, "encoding": dialect.encoding}
@@ -117,7 +121,7 @@ class CsvHeads:
 
     def _same_delimiter(self, origin: str, line: bytes, dialect: Dialect) -> None:
         for other in _DELIMITERS:
-            names = [name.decode(dialect.encoding, "replace") for name in line.strip().split(other.encode())]
+            names = [name.decode(dialect.octets, "replace") for name in line.strip().split(other.encode())]
             if other != dialect.delimiter and len(names) > 1 and self._shape.common(names):
                 message = (
                     f"{origin} is written with {other!r} between fields; {self._shape.feed} with {dialect.delimiter!r}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from catchment.sources import utf16
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -30,18 +32,24 @@ class Defect:
 
 @dataclass(frozen=True)
 class Cut:
-    """What a chunk held: good records, begun at `starts`, and defects. What lies after `used` waits for more bytes."""
+    """What a chunk held: good records, begun at `starts`, and defects. What lies after `used` waits for more bytes.
+
+    With `rest` nothing after `used` can be cut, to the end of the file, and this says why.
+    """
 
     rows: pa.Table
     starts: Places
     defects: Sequence[Defect]
     used: int
+    rest: str | None = None
 
 
 class RowCutter(Protocol):
     """Cuts what comes after a file's head; knows nothing of files."""
 
-    longest: int
+    @property
+    def longest(self) -> int:
+        """No record is longer."""
 
     def cut(self, data: bytes, *, last: bool) -> Cut:
         """The rows that `data`, which begins with one, holds whole; with `last` all of it."""
@@ -52,10 +60,14 @@ class RowCutter(Protocol):
 
 @dataclass(frozen=True)
 class Head:
-    """The first bytes of a file that are no rows, and who cuts the rest."""
+    """The first bytes of a file that are no rows, and who cuts the rest.
+
+    A cutter that is not `shared` remembers where it is in its file, and is for that file alone.
+    """
 
     text: bytes
     cutter: RowCutter
+    shared: bool = True
 
 
 def first_bad_byte(data: bytes) -> int | None:
@@ -65,3 +77,17 @@ def first_bad_byte(data: bytes) -> int | None:
     except UnicodeDecodeError as error:
         return error.start
     return None
+
+
+def not_text(row: bytes, encoding: str) -> str | None:
+    """Why a row, UTF-8 or recoded to it, is no text; None where it is."""
+    bad = first_bad_byte(row)
+    if bad is None:
+        return None
+    name = "UTF-16" if encoding.startswith("utf-16") else "UTF-8"
+    return f"not valid {name} at byte {place_in_row(row, bad, encoding)} of the row"
+
+
+def place_in_row(row: bytes, place: int, encoding: str) -> int:
+    """A place in a row as it was cut, counted in bytes of the file."""
+    return utf16.length(row[:place]) if encoding.startswith("utf-16") else place

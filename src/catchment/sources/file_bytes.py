@@ -10,12 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
+
+import pyarrow as pa
 
 from catchment.errors import DataError, RetryableError
 
 CHUNK = 16 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+# Arrow keeps nothing of a step in which Zstandard data breaks, so that steps are small.
+_ZSTD_STEP = 1 << 10
 
 # So much of a file of which nothing could be unpacked is told.
 _BEGINNING = 64 << 10
@@ -42,6 +48,7 @@ class ReadFile:
     modified_us: int
     sha256: str
     rows: int = 0
+    broken: str | None = None  # why not all that it should hold could be read
 
 
 @contextmanager
@@ -75,8 +82,16 @@ def content_hash(file: FoundFile) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def packing(name: str, first: bytes) -> Literal["gz", "zst"] | None:
+    """How a file of that name that begins so is packed; an empty one is not."""
+    lowered = name.lower()
+    if first.startswith(GZIP_MAGIC) or (lowered.endswith(".gz") and first):
+        return "gz"
+    return "zst" if first.startswith(ZSTD_MAGIC) or (lowered.endswith(".zst") and first) else None
+
+
 class FileBytes:
-    """One pass over a file. After `chunks` is exhausted `receipt` says what was read, `broken` where gzip broke off."""
+    """One pass over a file. After `chunks` is exhausted `receipt` says what was read, `broken` why it ended early."""
 
     def __init__(self, file: FoundFile) -> None:
         self.file = file
@@ -87,17 +102,22 @@ class FileBytes:
         self._modified = 0
 
     def chunks(self) -> Iterator[bytes]:
-        """About 16 MB each, unpacked where the file is gzip (by its name or its first bytes), never empty."""
+        """About 16 MB each, unpacked where the file is gzip or Zstandard (by its name or first bytes), never empty."""
         with reading(self.file.origin), self.file.path.open("rb", buffering=0) as opened:
             self._modified = os.fstat(opened.fileno()).st_mtime_ns // 1000
             raw = self._hashed(opened)
             first = next(raw, b"")
             self.beginning = first[:_BEGINNING]
-            packed = first.startswith(GZIP_MAGIC) or (self.file.origin.lower().endswith(".gz") and first != b"")
-            yield from _whole_chunks(self._unpacked(first, raw)) if packed else _with_first(first, raw)
+            packed = packing(self.file.origin, first)
+            data = _with_first(first, raw)
+            if packed is None:
+                yield from data
+            else:
+                yield from _whole_chunks(self._unzipped(data) if packed == "gz" else self._decompressed(data))
 
-    def receipt(self, rows: int) -> ReadFile:
-        return ReadFile(self.file.origin, self.size, self._modified, self._hash.hexdigest(), rows)
+    def receipt(self, rows: int, broken: str | None) -> ReadFile:
+        """What was read, and how many rows it held."""
+        return ReadFile(self.file.origin, self.size, self._modified, self._hash.hexdigest(), rows, broken)
 
     def _hashed(self, opened: object) -> Iterator[bytes]:
         while data := opened.read(CHUNK):  # type: ignore[attr-defined]
@@ -105,10 +125,10 @@ class FileBytes:
             self.size += len(data)
             yield data
 
-    def _unpacked(self, first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
+    def _unzipped(self, raw: Iterator[bytes]) -> Iterator[bytes]:
         """The members of a gzip file one after the other; zero bytes after the last one are padding."""
         unpacker, begun = zlib.decompressobj(wbits=31), False
-        for data in _with_first(first, raw):
+        for data in raw:
             rest = data
             while rest and self.broken is None:
                 if unpacker.eof:
@@ -128,6 +148,51 @@ class FileBytes:
         if self.broken is None and begun and not unpacker.eof:
             self.broken = "gzip data ends before its end"
 
+    def _decompressed(self, raw: Iterator[bytes]) -> Iterator[bytes]:
+        """The frames of a Zstandard file one after the other."""
+        with pa.CompressedInputStream(pa.PythonFile(_Readable(raw), "r"), "zstd") as unpacked:
+            while True:
+                try:
+                    text = unpacked.read(_ZSTD_STEP)
+                except OSError as error:
+                    if error.errno is not None:
+                        raise  # the disk's fault; Arrow's own OSErrors about bad contents have no number
+                    self.broken = _zstd_words(str(error))
+                    break
+                if not text:
+                    break
+                yield text
+        for _ in raw:  # the hash is of the whole file
+            pass
+
+
+class _Readable:
+    """Chunks as a file that Arrow reads from."""
+
+    closed = False
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._now = memoryview(b"")
+
+    def read(self, count: int) -> bytes:
+        if not self._now:
+            self._now = memoryview(next(self._chunks, b""))
+        data, self._now = self._now[:count], self._now[count:]
+        return bytes(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _zstd_words(message: str) -> str:
+    if "runcated" in message:
+        return "Zstandard data ends before its end"
+    return f"Zstandard data is broken ({message.rpartition(': ')[2].lower()})"
+
 
 def _with_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if first:
@@ -138,11 +203,13 @@ def _with_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 def _whole_chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
     """Parts of any size, as chunks of about the usual one."""
     waiting: list[bytes] = []
+    size = 0
     for part in parts:
         waiting.append(part)
-        if sum(map(len, waiting)) >= CHUNK // 2:
+        size += len(part)
+        if size >= CHUNK // 2:
             yield b"".join(waiting)
-            waiting = []
+            waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)
 

@@ -32,15 +32,18 @@ class Unreadable:
     reason: str
 
 
+Columns = Literal["evolve", "freeze", "quarantine"]
+
+
 class FileStream(Protocol):
     """What a project says about a stream of files (`catchment.project` has the settings themselves)."""
 
     @property
     def path(self) -> str: ...
     @property
-    def format(self) -> Literal["csv", "jsonl", "parquet"] | None: ...
+    def format(self) -> Literal["csv", "jsonl", "json", "parquet"] | None: ...
     @property
-    def encoding(self) -> Literal["utf-8", "utf-8-sig", "latin-1"] | None: ...
+    def encoding(self) -> Literal["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"] | None: ...
     @property
     def delimiter(self) -> str | None: ...
     @property
@@ -48,9 +51,13 @@ class FileStream(Protocol):
     @property
     def header(self) -> Sequence[str] | None: ...
     @property
-    def columns(self) -> Literal["evolve", "freeze"]: ...
+    def columns(self) -> Columns: ...
     @property
-    def changed(self) -> Literal["fail", "ignore"]: ...
+    def changed(self) -> Literal["fail", "ignore", "reload"]: ...
+    @property
+    def full(self) -> bool: ...
+    @property
+    def load_per_file(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -117,9 +124,9 @@ class Pinned:
 class Shape:
     """A stream's pinned dialect and columns while files are read, which may widen them."""
 
-    def __init__(self, feed: str, settings: FileStream, value: Mapping[str, JSON]) -> None:
+    def __init__(self, feed: str, columns: Columns, value: Mapping[str, JSON]) -> None:
         self.feed = feed
-        self.settings = settings
+        self._columns = columns
         self.pinned = Pinned.of(value)
         self._notices: list[Notice] = []
         self._told: set[tuple[str, str]] = set()
@@ -155,30 +162,51 @@ class Shape:
         """How many of the names are pinned ones."""
         return len(set(_keys(header)) & set(_keys(self.pinned.header)))
 
+    def refusal(self, origin: str, header: Sequence[str]) -> str | None:
+        """Why the rows of a file with these columns are not taken, where the stream holds such back; tells it."""
+        if self._columns != "quarantine":
+            return None
+        self._not_foreign(origin, header)
+        new, missing = self._difference(header)
+        if not new and not missing:
+            return None
+        what = _words([header[place] for place in new], missing)
+        if ("refused", what) not in self._told:
+            self._told.add(("refused", what))
+            message = f"{origin} does not have the columns of {self.feed}, its rows are held back; {what}"
+            self.tell("columns_refused", message, origin=origin)
+        return f"the file does not have the stream's columns; {what}"
+
     def fit(self, origin: str, header: Sequence[str], types: Sequence[pa.DataType] | None = None) -> list[str]:
         """The stream's column for each column of a file, new ones added; raises SchemaDrift."""
+        self._not_foreign(origin, header)
+        new, missing = self._difference(header)
+        self._drift(origin, [header[place] for place in new], missing)
+        if new:
+            self._add([header[place] for place in new], None if types is None else [types[place] for place in new])
+        known = dict(zip(_keys(self.pinned.header), self.pinned.columns.names, strict=True))
+        return [known[key] for key in _keys(header)]
+
+    def _not_foreign(self, origin: str, header: Sequence[str]) -> None:
         if not self.common(header):
             message = f"{origin} has none of the columns of {self.feed}: it begins with {_list(header)}"
             raise SchemaDrift(
                 message,
                 hint=f"expected {_list(self.pinned.header)}; without a header line, name the columns: `header: […]`",
             )
+
+    def _difference(self, header: Sequence[str]) -> tuple[list[int], list[str]]:
+        """Places of columns that the stream does not have, and names of its own that are missing."""
         keys = _keys(header)
         known = dict(zip(_keys(self.pinned.header), self.pinned.columns.names, strict=True))
         new = [place for place, key in enumerate(keys) if key not in known]
-        missing = [name for key, name in known.items() if key not in keys]
-        self._drift(origin, [header[place] for place in new], missing)
-        if new:
-            self._add([header[place] for place in new], None if types is None else [types[place] for place in new])
-            known = dict(zip(_keys(self.pinned.header), self.pinned.columns.names, strict=True))
-        return [known[key] for key in keys]
+        return new, [name for key, name in known.items() if key not in keys]
 
     def _drift(self, origin: str, new: Sequence[str], missing: Sequence[str]) -> None:
         if not new and not missing:
             return
-        if self.settings.columns == "freeze":
-            parts = [f"new: {_list(new)}"] * bool(new) + [f"missing: {_list(missing)}"] * bool(missing)
-            message = f"{origin} does not have the columns that {self.feed} is frozen to; {'; '.join(parts)}"
+        if self._columns == "freeze":
+            message = f"{origin} does not have the columns that {self.feed} is frozen to; {_words(new, missing)}"
             raise SchemaDrift(message, hint="correct the file, or let the table follow: `columns: evolve`")
         if missing:
             message = f"column{'s' * (len(missing) > 1)} {_list(missing)} missing, null from here: {origin}"
@@ -213,6 +241,11 @@ def _keys(header: Sequence[str]) -> list[tuple[str, int]]:
         counted[plain] += 1
         keys.append((plain, counted[plain]))
     return keys
+
+
+def _words(new: Sequence[str], missing: Sequence[str]) -> str:
+    parts = [f"new: {_list(new)}"] * bool(new) + [f"missing: {_list(missing)}"] * bool(missing)
+    return "; ".join(parts)
 
 
 def _list(names: Sequence[str]) -> str:

@@ -1,26 +1,27 @@
-"""Files in folders: CSV, JSON Lines and Parquet, plain or gzip.
+"""Files in folders: CSV, JSON and Parquet, plain, gzip or Zstandard.
 
 A file is known by its path and read once. Guarantee: at least once from here, exactly once in bronze, because the names
-of the files read ride in the commit that adds their rows. A file that changed after it was read is never read again.
+of the files read ride in the commit that adds their rows. A file that changed after it was read is read again only
+where its stream says `changed: reload`, as a whole.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catchment import naming
-from catchment.errors import ChangedFile, ConfigError, SchemaDrift
+from catchment.errors import ChangedFile, ConfigError, DataError, SchemaDrift
 from catchment.interfaces import Source
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice
+from catchment.sources import listing
 from catchment.sources.file_bytes import FoundFile, ReadFile, ahead, content_hash
 from catchment.sources.file_shape import FileStream, Pinned, Shape
 from catchment.sources.text_files import Piece
@@ -48,6 +49,11 @@ _FORMATS = {
     "pq": "parquet",
 }
 
+_PACKED = (".gz", ".zst")
+
+# What a file that is gone was, for those that are known by their rows in bronze alone: no file is so.
+_GONE = -1
+
 # Rows of small pieces wait for each other until they are worth handing on.
 _BATCH = 8 << 20
 
@@ -73,12 +79,13 @@ class FilesSource(Source):
     def describe(self, feed: Feed, since: Cursor | None) -> Description:
         """Looks at the folder, and into files whose size or time is another than when they were read."""
         settings = self._settings(feed)
-        shape = Shape(feed.name, settings, {} if since is None else since.value)
+        shape = _shape(feed, settings, since)
         found = self._list(settings, shape)
         known = Known(None if since is None else since.seen)
         new, doubtful = known.sort(found)
-        changed = [file for file in doubtful if not known.same(file)]
-        notices = [_changed_notice(feed, file, known, stops=settings.changed == "fail") for file in changed]
+        fates = [(file, _fate(settings, file, found)) for file in doubtful if not known.same(file)]
+        new += [file for file, fate in fates if fate == "reload"]
+        notices = [_changed_notice(feed, file, known, fate) for file, fate in fates]
         if not found and not len(known):
             notices.append(
                 Notice("nothing_found", f"no file matches {settings.path} ({feed.name})", {"stream": feed.name})
@@ -86,19 +93,24 @@ class FilesSource(Source):
         return Description(len(new), sum(file.size for file in new), "file", notices)
 
     def read(self, feed: Feed, since: Cursor | None, budget: Budget) -> Iterator[Batch]:
-        """New files by path. Cursors come where a file ends: after `budget`, before columns are added, and last."""
+        """New files by path. Cursors come where a file ends: after `budget`, before columns are added, and last; after
+        each file where it is a load of its own."""
         settings = self._settings(feed)
-        shape = Shape(feed.name, settings, {} if since is None else since.value)
+        shape = _shape(feed, settings, since)
         found = self._list(settings, shape)
         known = Known(None if since is None else since.seen)
         new, doubtful = known.sort(found)
-        ignored, notices = self._changed(feed, settings, known, doubtful)
+        again, ignored, notices = self._changed(feed, settings, known, doubtful, found)
+        new = sorted([*new, *again], key=lambda file: file.origin)
         if not new and not notices:
             return
-        reader = self._reader(shape, new)
+        reader = self._reader(shape, settings, new)
         carried = Gathered(shape.pinned, ignored, notices)
-        for group in _groups(new, budget.bytes):
+        for group in _groups(new, 0 if settings.full or settings.load_per_file else budget.bytes):
             for piece in ahead(reader.read(group)):
+                if settings.full:
+                    _refuse_halves(feed, piece)
+                    carried.tell(_emptied(feed, piece))
                 yield from carried.add(piece)
             yield carried.end()
         if not new:
@@ -108,33 +120,51 @@ class FilesSource(Source):
         """A folder does not want to hear."""
 
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
-        raise NotImplementedError
+        """Reads again what is still there, for its shape; files that have other rows now count as changed."""
+        settings = self._settings(feed)
+        shape = _shape(feed, settings, None)
+        landed = dict(zip(origins.column("_origin").to_pylist(), origins.column("rows").to_pylist(), strict=True))
+        present = [file for file in self._list(settings, shape) if file.origin in landed]
+        read: dict[str, ReadFile] = {}
+        if present:
+            for piece in ahead(self._reader(shape, settings, present).read(present)):
+                read |= {file.origin: file for file in piece.ended}
+        files = [
+            found if (found := read.get(origin)) is not None and found.rows == rows else _unknown(origin, rows)
+            for origin, rows in landed.items()
+        ]
+        return Cursor(shape.pinned.value(), _seen_table(files))
 
     def _settings(self, feed: Feed) -> FileStream:
         return self._streams[feed.name.removeprefix(f"{self.name}.")]
 
     def _changed(
-        self, feed: Feed, settings: FileStream, known: Known, doubtful: Iterable[FoundFile]
-    ) -> tuple[list[ReadFile], list[Notice]]:
-        """Files to note as seen in their new state, and what to tell; raises ChangedFile where the stream says so."""
-        noted, notices = [], []
+        self, feed: Feed, settings: FileStream, known: Known, doubtful: Iterable[FoundFile], found: Sequence[FoundFile]
+    ) -> tuple[list[FoundFile], list[ReadFile], list[Notice]]:
+        """Files to read again, files to note as seen in their new state, and what to tell; raises ChangedFile."""
+        again, noted, notices = [], [], []
         for file in doubtful:
             digest = content_hash(file)
             if not known.same(file, digest):
-                if settings.changed == "fail":
+                fate = _fate(settings, file, found)
+                if fate == "fail":
                     message = f"{file.origin} changed after it was read{known.when(file)}; {feed.name} stops before it"
-                    raise ChangedFile(
-                        message, hint="restore it, give the new content a new name, or let it be: `changed: ignore`"
+                    hint = (
+                        "restore it, give the new content a new name, or say what to do: `changed: ignore`, or `reload`"
                     )
-                notices.append(_changed_notice(feed, file, known, stops=False))
-            noted.append(ReadFile(file.origin, file.size, file.modified_us, digest))
-        return noted, notices
+                    raise ChangedFile(message, hint=hint)
+                notices.append(_changed_notice(feed, file, known, fate))
+                if fate == "reload":
+                    again.append(file)
+                    continue
+            noted.append(ReadFile(file.origin, file.size, file.modified_us, digest, known.rows(file)))
+        return again, noted, notices
 
     def _list(self, settings: FileStream, shape: Shape) -> list[FoundFile]:
         """The stream's files as the folder has them now, by path."""
         path = self._folder / settings.path
-        names = _names(path, settings.path, self._folder)
-        known = settings.format or shape.dialect.get("format")
+        names = listing.names(path, settings.path, self._folder)
+        known = _family(settings.format) or shape.dialect.get("format")
         if path.is_dir():
             kinds = {_kind(name) for name in names} - {None}
             if known is None and len(kinds) > 1:
@@ -156,29 +186,30 @@ class FilesSource(Source):
             return None
         return FoundFile(_origin(name, self._folder), path, status.st_size, status.st_mtime_ns // 1000)
 
-    def _reader(self, shape: Shape, new: Sequence[FoundFile]) -> _Format:
+    def _reader(self, shape: Shape, settings: FileStream, new: Sequence[FoundFile]) -> _Format:
         from catchment.sources.csv_head import CsvHeads
-        from catchment.sources.json_lines import JsonHeads
+        from catchment.sources.json_head import JsonHeads
         from catchment.sources.parquet import ParquetFiles
         from catchment.sources.text_files import TextFiles
 
-        kind = self._format(shape, new)
-        if kind == "csv":
-            return TextFiles(shape, CsvHeads(shape))
-        return TextFiles(shape, JsonHeads(shape)) if kind == "jsonl" else ParquetFiles(shape)
+        kind = self._format(shape, settings, new)
+        if kind == "parquet":
+            return ParquetFiles(shape)
+        heads = CsvHeads(shape, settings) if kind == "csv" else JsonHeads(shape, settings)
+        return TextFiles(shape, heads, settings.encoding)
 
-    def _format(self, shape: Shape, new: Sequence[FoundFile]) -> str:
-        said, pinned = shape.settings.format, shape.dialect.get("format")
+    def _format(self, shape: Shape, settings: FileStream, new: Sequence[FoundFile]) -> str:
+        said, pinned = _family(settings.format), shape.dialect.get("format")
         if said is not None and pinned is not None and said != pinned:
-            message = f"{shape.feed} landed as {pinned}; the project now says `format: {said}`"
+            message = f"{shape.feed} landed as {pinned}; the project now says `format: {settings.format}`"
             raise SchemaDrift(message, hint=f"write `format: {pinned}` again, or land the files as a new stream")
         if said is not None or pinned is not None:
             return str(said or pinned)
         kinds = {_kind(file.origin) for file in new}
         kind = next(iter(kinds), None)
         if kind is None or len(kinds) > 1:
-            message = f"{shape.feed}: the format of {shape.settings.path} cannot be told from its files' names"
-            raise ConfigError(message, hint="say which: `format: csv`, `jsonl` or `parquet`")
+            message = f"{shape.feed}: the format of {settings.path} cannot be told from its files' names"
+            raise ConfigError(message, hint="say which: `format: csv`, `jsonl`, `json` or `parquet`")
         return kind
 
 
@@ -214,6 +245,10 @@ class Known:
         """Whether the file holds what it held when it was last looked into."""
         lines = self._of(file)
         return bool(lines.num_rows) and lines.column("sha256")[0].as_py() == (digest or content_hash(file))
+
+    def rows(self, file: FoundFile) -> int:
+        """How many rows the file had when it was last read."""
+        return int(self._of(file).column("rows")[0].as_py())
 
     def when(self, file: FoundFile) -> str:
         """` (2026-11-20 09:14 UTC)`, or nothing where it is not known."""
@@ -251,6 +286,10 @@ class Gathered:
         self._ended.extend(piece.ended)
         self._notices.extend(piece.notices)
         self._pinned = piece.pinned
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """With the next batch."""
+        self._notices.extend(notices)
 
     def end(self) -> Batch:
         """What waits, with the cursor after it: every file that ended is whole in this batch or one before."""
@@ -294,27 +333,6 @@ def _groups(files: Sequence[FoundFile], limit: int) -> Iterator[list[FoundFile]]
         yield group
 
 
-def _names(path: Path, pattern: str, folder: Path) -> list[str]:
-    """Files that a stream's path means; in a folder all below it but hidden ones (`.x`, `_x`)."""
-    if path.is_file():
-        return [pattern]
-    if not path.is_dir():
-        return glob.glob(pattern, root_dir=folder, recursive=True)
-    inside = f"{folder}{os.sep}"
-    return [
-        f"{here.removeprefix(inside)}{os.sep}{name}"
-        for here, names in _walk(path)
-        for name in names
-        if not name.startswith((".", "_"))
-    ]
-
-
-def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
-    for here, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        yield here, names
-
-
 def _origin(name: str, folder: Path) -> str:
     """A file's name relative to the project; absolute where the project says so and it lies elsewhere.
 
@@ -326,10 +344,57 @@ def _origin(name: str, folder: Path) -> str:
 
 def _kind(name: str) -> str | None:
     """The format that a file's name tells."""
-    return _FORMATS.get(name.lower().removesuffix(".gz").rpartition(".")[2])
+    plain = name.lower()
+    for ending in _PACKED:
+        plain = plain.removesuffix(ending)
+    return _FORMATS.get(plain.rpartition(".")[2])
 
 
-def _changed_notice(feed: Feed, file: FoundFile, known: Known, *, stops: bool) -> Notice:
-    what = "the next run stops before it" if stops else "it is not read again"
+def _family(said: str | None) -> str | None:
+    """What is pinned of a declared format: documents are documents, one a line or not."""
+    return "jsonl" if said == "json" else said
+
+
+def _shape(feed: Feed, settings: FileStream, since: Cursor | None) -> Shape:
+    return Shape(feed.name, settings.columns, {} if since is None else since.value)
+
+
+def _fate(settings: FileStream, file: FoundFile, found: Sequence[FoundFile]) -> Literal["fail", "ignore", "reload"]:
+    """What becomes of a changed file: of those that each hold the whole, only the last one is worth reading again."""
+    superseded = settings.full and settings.changed == "reload" and file.origin != found[-1].origin
+    return "ignore" if superseded else settings.changed
+
+
+def _changed_notice(feed: Feed, file: FoundFile, known: Known, fate: Literal["fail", "ignore", "reload"]) -> Notice:
+    what = {"fail": "the next run stops before it", "ignore": "it is not read again", "reload": "it is read again"}[
+        fate
+    ]
     message = f"{file.origin} changed after it was read{known.when(file)}; {what}"
     return Notice("file_changed", message, {"stream": feed.name, "origin": file.origin})
+
+
+def _refuse_halves(feed: Feed, piece: Piece) -> None:
+    """What a half does not hold would count as deleted."""
+    for file in piece.ended:
+        if file.broken is not None:
+            message = (
+                f"{file.origin} cannot be read to its end, and each file of {feed.name} is the whole: {file.broken}"
+            )
+            raise DataError(message, hint="put the whole file in its place, or take it out of the stream's path")
+
+
+def _emptied(feed: Feed, piece: Piece) -> list[Notice]:
+    return [
+        Notice(
+            "empty_file",
+            f"{file.origin} holds no rows; an empty file deletes nothing",
+            {"stream": feed.name, "origin": file.origin},
+        )
+        for file in piece.ended
+        if not file.rows
+    ]
+
+
+def _unknown(origin: str, rows: int) -> ReadFile:
+    """A file of which only its rows in bronze are known; one of that name counts as changed."""
+    return ReadFile(origin, _GONE, _GONE, "", rows)

@@ -3,106 +3,77 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catchment.errors import DataError, SchemaDrift
-from catchment.sources.cuts import BOM, LONGEST_RECORD, Cut, Defect, Head, Places, first_bad_byte
-from catchment.sources.file_shape import Shape
+from catchment.sources.cuts import LONGEST_RECORD, Cut, Defect, Places, not_text
+
+if TYPE_CHECKING:
+    import duckdb
 
 DOCUMENT = "document"
+
+Kept = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class Validity:
+    """Says which rows are JSON: DuckDB does, which reads them later. One for all files of a read."""
+
+    def sort(self, raw: pa.Array, encoding: str) -> tuple[pa.Array, Kept, dict[int, str]]:
+        """Good rows as text without line ends, which ones they are, and by place why the others are none."""
+        text, reasons = _text(raw, encoding)
+        good = self._valid(text)
+        for place in np.flatnonzero(~good).tolist():
+            reasons.setdefault(place, not_json(text[place].as_py()))
+        return (text if good.all() else text.filter(pa.array(good))), good, dict(sorted(reasons.items()))
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        connection = duckdb.connect()
+        connection.execute("set threads = 1")
+        return connection
+
+    def _valid(self, text: pa.Array) -> Kept:
+        if not len(text):
+            return np.zeros(0, np.bool_)
+        self._connection.register("lines", pa.table({DOCUMENT: text}))
+        found = self._connection.execute(f"select json_valid({DOCUMENT}) as good from lines").fetchnumpy()
+        self._connection.unregister("lines")
+        good: Kept = np.asarray(found["good"], np.bool_)
+        return good
 
 
 class JsonCutter:
     """Cuts at line feeds; what is no JSON value is a defect."""
 
-    def __init__(self, encoding: str, *, longest: int = LONGEST_RECORD) -> None:
+    def __init__(self, encoding: str, validity: Validity, *, longest: int = LONGEST_RECORD) -> None:
         self.longest = longest
         self._encoding = encoding
+        self._validity = validity
 
     def cut(self, data: bytes, *, last: bool) -> Cut:
         """The lines that `data` holds whole; with `last` all of it."""
         used = len(data) if last else data.rfind(b"\n") + 1
         starts = _filled_lines(data[:used])
         if not len(starts):
-            return Cut(self._rows([]), starts, (), used)
+            return Cut(pa.table({DOCUMENT: pa.array([], pa.string())}), starts, (), used)
         stops = np.append(starts[1:], used)
         raw = pa.Array.from_buffers(
             pa.binary(), len(starts), [None, pa.py_buffer(np.append(starts, used).astype(np.int32)), pa.py_buffer(data)]
         )
-        text, unreadable = self._text(raw)
-        good = self._valid(text)
-        bad = np.flatnonzero(~good)
-        lines = text.filter(pa.array(~good)).to_pylist()
-        defects = [
-            Defect(int(starts[place]), int(stops[place]), unreadable.get(int(place)) or _why(line))
-            for place, line in zip(bad, lines, strict=True)
-        ]
-        kept = text if not len(bad) else text.filter(pa.array(good))
-        return Cut(self._rows(kept), starts[good], defects, used)
+        text, good, reasons = self._validity.sort(raw, self._encoding)
+        defects = [Defect(int(starts[place]), int(stops[place]), reason) for place, reason in reasons.items()]
+        return Cut(pa.table({DOCUMENT: text}), starts[good], defects, used)
 
     def cut_whole(self, data: bytes, begins: Places) -> Cut | None:
         """Several bodies in one: each ends with a line feed, so that none can reach into the next."""
         return self.cut(data, last=True)
-
-    def _rows(self, lines: object) -> pa.Table:
-        return pa.table({DOCUMENT: lines}, schema=pa.schema([(DOCUMENT, pa.string())]))
-
-    def _text(self, raw: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-        """Lines as text without their ends; those that are no UTF-8 are empty, and why by place."""
-        reasons: dict[int, str] = {}
-        if self._encoding != "utf-8":
-            text = pa.array([line.decode(self._encoding) for line in raw.to_pylist()], pa.string())
-            return pc.utf8_rtrim(text, characters="\r\n"), reasons
-        try:
-            text = raw.cast(pa.string())
-        except pa.ArrowInvalid:
-            lines = raw.to_pylist()
-            for place, line in enumerate(lines):
-                bad = first_bad_byte(line)
-                if bad is not None:
-                    reasons[place] = f"not valid UTF-8 at byte {bad} of the row"
-                    lines[place] = b""
-            text = pa.array(lines, pa.binary()).cast(pa.string())
-        return pc.utf8_rtrim(text, characters="\r\n"), reasons
-
-    def _valid(self, text: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        import duckdb
-
-        with duckdb.connect() as connection:
-            connection.execute("set threads = 1")
-            connection.register("lines", pa.table({DOCUMENT: text}))
-            found = connection.execute(f"select json_valid({DOCUMENT}) as good from lines").fetchnumpy()
-        good: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.asarray(found["good"], np.bool_)
-        return good
-
-
-@dataclass(frozen=True)
-class JsonHeads:
-    """A JSON Lines file has no header: at most a byte order mark and blank lines come before its first row."""
-
-    shape: Shape
-
-    def read(self, origin: str, first: bytes, *, whole: bool) -> Head | None:
-        """None where the file, `whole` in `first`, has no rows."""
-        if first.startswith((b"\xff\xfe", b"\xfe\xff")):
-            message = f"{origin} is written in UTF-16, which is not read yet"
-            raise DataError(message, hint=f"convert it: iconv -f utf-16 -t utf-8 {origin} > new-name.jsonl")
-        asked = "latin-1" if self.shape.settings.encoding == "latin-1" else "utf-8"
-        place = len(BOM) if first.startswith(BOM) and asked == "utf-8" else 0
-        place = len(first) - len(first[place:].lstrip(b"\r\n"))
-        if place == len(first) and whole:
-            return None
-        if not self.shape.is_pinned:
-            self.shape.pin({"format": "jsonl", "encoding": asked}, [DOCUMENT])
-        pinned = self.shape.dialect["encoding"]
-        if pinned != asked:
-            message = f"{self.shape.feed} landed with `encoding: {pinned}`; the project now says {asked}"
-            raise SchemaDrift(message, hint=f"write `encoding: {pinned}` again, or land the files as a new stream")
-        return Head(first[:place], JsonCutter(pinned))
 
 
 def _filled_lines(data: bytes) -> Places:
@@ -119,8 +90,27 @@ def _filled_lines(data: bytes) -> Places:
     return found
 
 
-def _why(line: str) -> str:
-    """What Python's parser says of a line that DuckDB refuses."""
+def _text(raw: pa.Array, encoding: str) -> tuple[pa.Array, dict[int, str]]:
+    """Rows as text without their ends; those that are no text are empty, and why by place."""
+    reasons: dict[int, str] = {}
+    if encoding == "latin-1":
+        text = pa.array([line.decode(encoding) for line in raw.to_pylist()], pa.string())
+        return pc.utf8_rtrim(text, characters="\r\n"), reasons
+    try:
+        text = raw.cast(pa.string())
+    except pa.ArrowInvalid:
+        lines = raw.to_pylist()
+        for place, line in enumerate(lines):
+            reason = not_text(line, encoding)
+            if reason is not None:
+                reasons[place] = reason
+                lines[place] = b""
+        text = pa.array(lines, pa.binary()).cast(pa.string())
+    return pc.utf8_rtrim(text, characters="\r\n"), reasons
+
+
+def not_json(line: str) -> str:
+    """What Python's parser says of a row that DuckDB refuses."""
     if "\0" in line:
         return f"NUL byte at character {line.index(chr(0))} of the row"
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
 import os
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,13 +32,15 @@ RETAIL = Path(__file__).parents[4] / "shared" / "data" / "retail"
 @dataclass(frozen=True)
 class Settings:
     path: str
-    format: Literal["csv", "jsonl", "parquet"] | None = None
-    encoding: Literal["utf-8", "utf-8-sig", "latin-1"] | None = None
+    format: Literal["csv", "jsonl", "json", "parquet"] | None = None
+    encoding: Literal["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"] | None = None
     delimiter: str | None = None
     quote: str | None = None
     header: list[str] | None = None
-    columns: Literal["evolve", "freeze"] = "evolve"
-    changed: Literal["fail", "ignore"] = "fail"
+    columns: Literal["evolve", "freeze", "quarantine"] = "evolve"
+    changed: Literal["fail", "ignore", "reload"] = "fail"
+    full: bool = False
+    load_per_file: bool = False
 
 
 class Folder:
@@ -246,13 +249,6 @@ def test_latin_1_is_found_and_utf_8_after_it_is_drift(folder: Folder) -> None:
 def test_one_bad_byte_among_good_lines_does_not_make_a_file_latin_1(folder: Folder) -> None:
     folder.write("in/a.csv", "id,name\n1,Zoé\n2,Noël\n".encode() + b"3,caf\xe9\n")
     assert folder.values() == [("1", "Zoé"), ("2", "Noël")]
-
-
-def test_utf_16_is_refused_with_a_cure(folder: Folder) -> None:
-    folder.write("in/a.csv", "id,name\n1,a\n".encode("utf-16"))
-    with pytest.raises(DataError, match="UTF-16") as error:
-        folder.values()
-    assert "iconv" in str(error.value.hint)
 
 
 def test_what_is_no_text_at_all_is_refused_with_a_cure(folder: Folder) -> None:
@@ -496,3 +492,186 @@ def test_a_truncated_parquet_file_is_one_defect(folder: Folder, keep: int) -> No
     assert rows[0]["_defect"].startswith("cannot be read as Parquet")
     assert rows[0]["_raw"] == path.read_bytes()
     assert folder.rows() == []
+
+
+def zst(data: bytes) -> bytes:
+    packed: bytes = pa.compress(data, "zstd", asbytes=True)
+    return packed
+
+
+@pytest.mark.parametrize("name", ["in/a.csv.zst", "in/a.csv"])
+def test_a_zstandard_file_of_several_frames_is_read_whole(folder: Folder, name: str) -> None:
+    path = folder.write(name, zst(b"id,name\n") + zst(b"1,a\n2,") + zst(b"b\n"))
+    assert folder.values() == [("1", "a"), ("2", "b")]
+    assert folder.cursor is not None
+    assert folder.cursor.seen is not None
+    assert folder.cursor.seen["size"].to_pylist() == [path.stat().st_size]
+
+
+@pytest.mark.parametrize("cut", [0, 5, -4, -1])
+def test_a_zstandard_file_that_breaks_off_lands_what_it_holds_and_one_defect(folder: Folder, cut: int) -> None:
+    lines = (b"%d,name %d\n" % (n, n * 7919 % 1_000_003) for n in range(60_000))
+    data = zst(b"id,name\n" + b"".join(lines))
+    folder.write("in/a.csv.zst", data[: len(data) // 2] if cut == 0 else data[:cut])
+    rows = folder.rows()
+    assert [row["_defect"] is None for row in rows] == [True] * (len(rows) - 1) + [False]
+    assert "Zstandard data ends before its end" in rows[-1]["_defect"]
+    assert len(rows) > 5_000 or cut == 5
+    assert folder.rows() == []
+
+
+def test_what_is_no_zstandard_is_one_defect_as_it_lies(folder: Folder) -> None:
+    folder.write("in/a.csv", "id\n1\n")
+    folder.write("in/b.csv.zst", b"no such thing")
+    defect = folder.rows()[1]
+    assert defect["_raw"] == b"no such thing"
+    assert "Zstandard data is broken" in defect["_defect"]
+
+
+def test_rows_with_other_columns_are_held_back_where_the_stream_says_so(folder: Folder) -> None:
+    how = {"columns": "quarantine"}
+    folder.write("in/a.csv", "id,name\n1,a\n")
+    folder.write("in/b.csv", 'id,name,colour\n2,b,red\n3,"c\nd",\n4,x\n')
+    folder.write("in/c.csv", "name\ne\n")
+    folder.write("in/d.csv", "NAME,id\nf,5\n")
+    batches = folder.batches(**how)
+    rows = [row for batch in batches for row in batch.rows.to_pylist()]
+    assert [(row["id"], row["name"]) for row in rows] == [("1", "a"), *[(None, None)] * 4, ("5", "f")]
+    assert [row["_raw"] for row in rows[1:5]] == [b"2,b,red", b'3,"c\nd",', b"4,x", b"e"]
+    assert [row["_position"] for row in rows[1:5]] == [15, 23, 32, 5]
+    assert rows[1]["_defect"] == "the file does not have the stream's columns; new: `colour`"
+    assert rows[3]["_defect"] == "2 fields where 3 are expected"
+    assert rows[4]["_defect"].endswith("; missing: `id`")
+    assert {tuple(batch.rows.schema.names[4:]) for batch in batches} == {("id", "name")}
+    assert folder.notices == ["columns_refused"] * 2
+    assert folder.rows(**how) == []
+
+
+def test_a_large_file_with_other_columns_is_held_back_as_a_whole(folder: Folder) -> None:
+    folder.write("in/a.csv", "id,name\n1,a\n")
+    folder.write("in/b.csv.gz", gzip.compress(b"id,colour\n" + b"2,red\n" * 300_000, 1))
+    rows = folder.rows(columns="quarantine")
+    assert len(rows) == 300_001
+    assert {row["_raw"] for row in rows[1:]} == {b"2,red"}
+
+
+def test_a_wrong_header_stops_even_where_rows_are_held_back(folder: Folder) -> None:
+    folder.write("in/a.csv", "id,name\n1,a\n")
+    folder.write("in/b.csv", "7,x\n8,y\n")
+    with pytest.raises(SchemaDrift, match="none of the columns"):
+        folder.values(columns="quarantine")
+
+
+def test_parquet_rows_with_other_columns_are_held_back_as_json(folder: Folder) -> None:
+    (folder.path / "in").mkdir()
+    pq.write_table(pa.table({"id": [1]}), folder.path / "in/a.parquet")
+    more = pa.table({"id": [2, 3], "at": pa.array([0, None], pa.timestamp("us", "Europe/Vienna")), "AT": ["x", "y"]})
+    pq.write_table(more, folder.path / "in/b.parquet")
+    rows = folder.rows(columns="quarantine")
+    assert [row["id"] for row in rows] == [1, None, None]
+    assert [row["_position"] for row in rows] == [0, 0, 1]
+    assert json.loads(rows[1]["_raw"]) == {"id": 2, "at": "1970-01-01 00:00:00+00", "AT_2": "x"}
+    assert "new: `at`, `AT`" in rows[2]["_defect"]
+
+
+def test_a_changed_file_is_read_again_as_a_whole_where_the_stream_says_so(folder: Folder) -> None:
+    how = {"changed": "reload"}
+    folder.write("in/a.csv", "id,name\n1,a\n")
+    folder.write("in/b.csv", "id,name\n2,b\n")
+    folder.values(**how)
+    folder.write("in/a.csv", "id,name\n1,x\n9,y\n")
+    described = folder.describe(**how)
+    assert described.items == 1
+    assert "it is read again" in described.notices[0].message
+    assert folder.values(**how) == [("1", "x"), ("9", "y")]
+    assert folder.notices == ["file_changed"]
+    assert not folder.describe(**how).is_new
+    assert folder.batches(**how) == []
+    folder.write("in/a.csv", "id,name\n1,a\n")  # as it was at first
+    assert folder.values(**how) == [("1", "a")]
+    os.utime(folder.path / "in/a.csv", (1, 1))
+    assert folder.values(**how) == []
+
+
+@pytest.mark.parametrize("how", [{"full": True}, {"load_per_file": True}])
+def test_each_file_is_a_load_of_its_own_where_the_stream_says_so(folder: Folder, how: dict[str, Any]) -> None:
+    for day in ("03", "01", "02"):
+        folder.write(f"in/{day}.csv", f"id\n{day}\n")
+    batches = folder.batches(**how)
+    assert [batch.rows["id"].to_pylist() for batch in batches if batch.cursor is not None] == [["01"], ["02"], ["03"]]
+    assert all(batch.cursor is not None for batch in batches)
+
+
+@pytest.mark.parametrize("content", ["", "id\n"])
+def test_an_empty_file_of_a_full_stream_lands_nothing_and_is_told(folder: Folder, content: str) -> None:
+    folder.write("in/1.csv", "id\n1\n")
+    folder.write("in/2.csv", content)
+    assert folder.values(full=True) == [("1",)]
+    assert folder.notices == ["empty_file"]
+    assert folder.batches(full=True) == []
+    folder.write("in/2.csv", "id\n2\n")
+    assert folder.values(full=True) == [("2",)]
+
+
+def _halves() -> list[tuple[str, bytes]]:
+    array = b'[{"id": 1}, {"id": 2}'
+    return [
+        ("csv.gz", gzip.compress(b"id\n" + b"1\n" * 5000)[:-10]),
+        ("csv.zst", zst(b"id\n" + b"1\n" * 5000)[:-3]),
+        ("json", array),
+        ("json.gz", gzip.compress(array)),
+    ]
+
+
+@pytest.mark.parametrize(("ending", "content"), _halves())
+def test_half_a_file_of_a_full_stream_stops_before_it(folder: Folder, ending: str, content: bytes) -> None:
+    source = folder.source(full=True)
+    folder.write(f"in/2.{ending}", content)
+    with pytest.raises(DataError, match="cannot be read to its end") as error:
+        list(source.read(source.feeds()[0], None, Budget()))
+    assert error.value.hint is not None
+    assert folder.rows(load_per_file=True)[-1]["_defect"] is not None
+
+
+def test_half_a_parquet_file_of_a_full_stream_stops_before_it(folder: Folder) -> None:
+    (folder.path / "in").mkdir()
+    path = folder.path / "in/a.parquet"
+    pq.write_table(pa.table({"id": [1]}), path)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        folder.rows(full=True)
+
+
+def test_of_full_files_only_the_newest_is_read_again(folder: Folder) -> None:
+    how = {"full": True, "changed": "reload"}
+    folder.write("in/1.csv", "id\n1\n")
+    folder.write("in/2.csv", "id\n2\n")
+    folder.values(**how)
+    folder.write("in/1.csv", "id\n1\n7\n")
+    assert folder.values(**how) == []
+    assert folder.notices == ["file_changed"]
+    folder.write("in/2.csv", "id\n2\n8\n")
+    assert folder.values(**how) == [("2",), ("8",)]
+
+
+def test_recognizing_keeps_what_is_gone_and_doubts_what_has_other_rows(folder: Folder) -> None:
+    for name in "abc":
+        folder.write(f"in/{name}.csv", f"id;name\n1;{name}\n")
+    origins = pa.table({"_origin": ["in/a.csv", "in/b.csv", "in/gone.csv"], "rows": [1, 5, 3]})
+    source = folder.source()
+    folder.cursor = source.recognize(source.feeds()[0], origins)
+    assert folder.cursor.value["dialect"]["delimiter"] == ";"
+    folder.write("in/gone.csv", "id;name\n1;z\n")
+    with pytest.raises(ChangedFile):
+        folder.values()
+    assert folder.values(changed="ignore") == [("1", "c")]
+    assert folder.notices == ["file_changed"] * 2
+    assert folder.values() == []
+
+
+def test_recognizing_without_any_file_left_begins_anew(folder: Folder) -> None:
+    origins = pa.table({"_origin": ["in/a.csv"], "rows": [1]})
+    source = folder.source()
+    folder.cursor = source.recognize(source.feeds()[0], origins)
+    folder.write("in/b.csv", "id\n2\n")
+    assert folder.values() == [("2",)]

@@ -8,10 +8,12 @@ that it has seen, the handle does: every commit goes through the handle whose st
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import time
 import urllib.parse
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -24,10 +26,12 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from catchment.errors import ConfigError, Conflict, RetryableError, Unfenced
 from catchment.interfaces import Lake, Table
-from catchment.lake.progress import Definitions, ProgressFolder, made_anew
+from catchment.lake.newest import glance
+from catchment.lake.progress import Definitions, ProgressFolder, made_anew, remove
 from catchment.lake.restored import restored_over
+from catchment.lake.upkeep import DeltaUpkeep, fence
 from catchment.naming import HIDDEN, TableName
-from catchment.records import Change, Claim, Commit, DataFile, Pin, Progress, Scan
+from catchment.records import Change, Claim, Commit, DataFile, Glance, Leftover, Pin, Progress, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +60,10 @@ def _refuse_misread(root: Path) -> None:
             )
 
 
+# By default the first 32 columns have statistics; ours come last in silver, and compaction makes them anew.
+_ALL_STATISTICS = {"delta.dataSkippingNumIndexedCols": "-1"}
+
+
 class DeltaLake(Lake):
     """Tables as folders: `<root>/<layer>/<name>`."""
 
@@ -76,19 +84,40 @@ class DeltaLake(Lake):
             handle = DeltaTable(str(path))
             if at is not None and not _back(name, handle, at):
                 return None
+            found = DeltaLakeTable(self._root, name, handle, self._reached)
+            if at is not None:
+                _refuse_gone(found)
         except TableNotFoundError:  # a create that died before its first log entry
             return None
         except DeltaError as error:
             message = f"{name} cannot be read, its log in {path / '_delta_log'} is damaged: {_first_line(error)}"
             raise Unfenced(message, hint=made_anew(path)) from error
-        return DeltaLakeTable(self._root, name, handle, self._reached)
+        return found
+
+    def glance(self, name: TableName) -> Glance | None:
+        log = f"{self._root}/{name.layer}/{name.name}/_delta_log"
+        found = glance(log, fence(name, 0), ProgressFolder(self._root, name, 0).read)
+        if found is not None:
+            return found
+        table = self.open(name)
+        # No mark of such a table comes twice: it is looked at anew each time.
+        return None if table is None else Glance(table.pin, table.progress(), uuid.uuid4().hex)
+
+    def seen(self, name: TableName, progress: Progress) -> pa.Table | None:
+        return ProgressFolder(self._root, name, 0).seen(progress.segments)
 
     def create(self, name: TableName, schema: pa.Schema) -> DeltaLakeTable:
         path = self._path(name)
         path.mkdir(parents=True, exist_ok=True)
-        properties = CommitProperties(app_transactions=[Transaction(_fence(name, 0), 0)])
+        properties = CommitProperties(app_transactions=[Transaction(fence(name, 0), 0)])
         try:
-            DeltaTable.create(str(path), schema=Schema.from_arrow(schema), mode="error", commit_properties=properties)
+            DeltaTable.create(
+                str(path),
+                schema=Schema.from_arrow(schema),
+                mode="error",
+                configuration=_ALL_STATISTICS,
+                commit_properties=properties,
+            )
         except DeltaError as error:
             # Somebody else's table is as good as ours; anything else is not a table.
             if not DeltaTable.is_deltatable(str(path)):
@@ -106,6 +135,18 @@ class DeltaLake(Lake):
             for entry in sorted((self._root / found).glob("*/_delta_log"))
         ]
 
+    def upkeep(self, name: TableName) -> DeltaUpkeep | None:
+        table = self.open(name)
+        if table is None:
+            return None
+        return DeltaUpkeep(self._root, name, DeltaTable(str(self._path(name))), self._reached)
+
+    def definitions(self) -> Sequence[Leftover]:
+        return self._definitions.all()
+
+    def forget_definitions(self, found: Sequence[Leftover], since: datetime) -> int:
+        return remove(found, since)
+
     def keep_definition(self, fingerprint: str, definition: Mapping[str, Any]) -> None:
         self._definitions.keep(fingerprint, definition)
 
@@ -115,22 +156,31 @@ class DeltaLake(Lake):
 
 def _back(name: TableName, handle: DeltaTable, at: int | datetime) -> bool:
     """Take a handle back to a version or an instant; False where the table was not there yet."""
-    if isinstance(at, datetime):
-        earlier = [entry["version"] for entry in handle.history() if entry["timestamp"] <= at.timestamp() * 1000]
-        if not earlier:
-            return False
-        at = max(earlier)
     newest = handle.version()
+    if isinstance(at, datetime):
+        kept = handle.history()
+        earlier = [entry["version"] for entry in kept if entry["timestamp"] <= at.timestamp() * 1000]
+        if not earlier and any(entry["version"] == 0 for entry in kept):
+            return False
+        if not earlier:
+            oldest = datetime.fromtimestamp(min(entry["timestamp"] for entry in kept) / 1000, UTC)
+            message = f"{name}: what it was at {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC is no longer kept"
+            raise ConfigError(message, hint=f"the oldest that is known is of {oldest:%Y-%m-%d %H:%M} UTC")
+        at = max(earlier)
     try:
         handle.load_as_version(at)
-    except DeltaError as error:
+    except (DeltaError, OverflowError) as error:
         message = f"{name} has no version {at}: there are versions up to {newest}, and old ones go with time"
         raise ConfigError(message, hint=f"its versions: catchment status --versions {name}") from error
     return True
 
 
-def _fence(name: TableName, shard: int) -> str:
-    return f"catchment:{name}/{shard}"
+def _refuse_gone(table: DeltaLakeTable) -> None:
+    """Upkeep removes files of old versions before it removes the log that tells of them."""
+    missing = next((path for path in table.scan(hidden=True).files if not Path(path).exists()), None)
+    if missing is not None:
+        message = f"{table.name}: rows of version {table.pin.version} are no longer kept ({Path(missing).name} is gone)"
+        raise ConfigError(message, hint=f"its versions: catchment status --versions {table.name}")
 
 
 class DeltaLakeTable(Table):
@@ -146,7 +196,7 @@ class DeltaLakeTable(Table):
     @property
     def pin(self) -> Pin:
         return Pin(
-            version=self._handle.version(), generation=self._handle.transaction_version(_fence(self.name, 0)) or 0
+            version=self._handle.version(), generation=self._handle.transaction_version(fence(self.name, 0)) or 0
         )
 
     def schema(self) -> pa.Schema:
@@ -161,35 +211,46 @@ class DeltaLakeTable(Table):
         return ProgressFolder(self._root, self.name, shard)
 
     def progress(self, shard: int = 0) -> Progress:
-        generation = self._handle.transaction_version(_fence(self.name, shard))
+        generation = self._handle.transaction_version(fence(self.name, shard))
         if generation is None:
             if shard == 0:
                 message = (
                     f"{self.name} holds no generation of ours: it was restored, cloned or written by something else"
                 )
-                raise Unfenced(message, hint=made_anew(self._path))
+                raise Unfenced(message, hint=self._adopted())
             return Progress()
         self._refuse_restored(shard)
         try:
             return self._objects(shard).read(generation)
         except FileNotFoundError as error:
             message = f"{self.name} is at generation {generation}, but {error.filename} is not there"
-            raise Unfenced(message, hint=f"they belong together: {made_anew(self._path)}") from error
+            raise Unfenced(message, hint=self._adopted()) from error
+
+    def _adopted(self) -> str:
+        return f"take its rows as they are: catchment adopt {self.name}; or {made_anew(self._path)}"
 
     def _refuse_restored(self, shard: int) -> None:
         """Its transactions outlive a foreign restore, so that rows would be gone and nobody would read them again."""
         version = self._handle.version()
-        ours = restored_over(self._path / "_delta_log", version, _fence(self.name, shard))
-        if ours is not None:
+        found = restored_over(self._path / "_delta_log", version, fence(self.name, shard))
+        if found is not None:
+            ours = found.ours
             message = f"{self.name} was put back by another program, after version {ours} which is ours: rows are gone"
-            raise Unfenced(message, hint=f"restore version {ours} with that program, or {made_anew(self._path)}")
+            hint = f"take it as it is: catchment adopt {self.name}; or restore version {ours} with that program"
+            raise Unfenced(message, hint=hint)
+
+    def put_back(self, shard: int = 0) -> int | None:
+        found = restored_over(self._path / "_delta_log", self._handle.version(), fence(self.name, shard))
+        return None if found is None else found.to
 
     def descends(self, generation: int, shard: int = 0) -> bool:
         found = self.progress(shard)
+        if any(first <= generation <= last for first, last in found.cut_off):
+            return False
         try:
             while found.generation > generation and found.parent is not None:
                 found = self._objects(shard).read(found.parent)
-        except FileNotFoundError:  # so old that nobody kept it
+        except (FileNotFoundError, Unfenced):  # so old that nobody kept it, or lost: then `cut_off` has told
             return True
         return found.generation == generation
 
@@ -216,14 +277,15 @@ class DeltaLakeTable(Table):
         for place, path in enumerate(actions["path"]):
             if all(_overlaps(actions, place, column, *between) for column, between in bounds.items()):
                 files.append(str(self._path / urllib.parse.unquote(path)))
-                rows += actions.get(counted, actions["num_records"])[place] or 0
+                known = actions.get(counted, actions["num_records"])[place]
+                rows += (actions["num_records"][place] or 0) if known is None else known
         return Scan(files=tuple(files), schema=schema, loads=loads, rows=rows, shown=shown)
 
     def files(self) -> Sequence[DataFile]:
         import pyarrow as pa
 
         actions = pa.table(self._handle.get_add_actions(flatten=True)).to_pydict()
-        columns = [key.partition(".")[2] for key in actions if key.startswith("null_count.")]
+        columns = [name for name in self.schema().names if f"null_count.{name}" in actions]
         return [
             DataFile(
                 path=str(self._path / urllib.parse.unquote(path)),
@@ -236,14 +298,15 @@ class DeltaLakeTable(Table):
                         actions[f"null_count.{column}"][place],
                     )
                     for column in columns
-                    if actions[f"null_count.{column}"][place] is not None
+                    if isinstance(actions[f"null_count.{column}"][place], int)
                 },
             )
             for place, path in enumerate(actions["path"])
         ]
 
-    def claim(self, shard: int = 0) -> Claim:
-        claim = self._objects(shard).claim(self._handle.transaction_version(_fence(self.name, shard)) or 0)
+    def claim(self, shard: int = 0, *, above: int = 0) -> Claim:
+        base = self._handle.transaction_version(fence(self.name, shard)) or 0
+        claim = self._objects(shard).claim(base, above=above)
         self._reached(f"{self.name.layer}.claimed")
         return claim
 
@@ -264,6 +327,7 @@ class DeltaLakeTable(Table):
         self._reached(f"{self.name.layer}.written")
         objects.fill(claim, _with(progress, claim, segments))
         self._reached(f"{self.name.layer}.filled")
+        self._hold(change, objects, segments)
         actions: list[AddAction | RemoveAction] = [self._add(file) for file in change.add]
         anew = change.remove == "all"
         if not anew:
@@ -282,6 +346,16 @@ class DeltaLakeTable(Table):
         pin = Pin(version=self._handle.version(), generation=claim.number)
         return Commit(pin=pin, at=datetime.now(UTC), rows_added=sum(file.rows for file in change.add))
 
+    def _hold(self, change: Change, objects: ProgressFolder, segments: Sequence[str]) -> None:
+        """Make young what this commit names: upkeep lets young files be, whoever named them before."""
+        try:
+            objects.hold(segments)
+            for file in change.add:
+                os.utime(file.path)
+        except FileNotFoundError as error:
+            message = f"{self.name}: {error.filename} is gone before it could be committed"
+            raise RetryableError(message) from error
+
     def _through_handle(self, claim: Claim, write: Callable[[], None]) -> None:
         try:
             write()
@@ -289,7 +363,7 @@ class DeltaLakeTable(Table):
             message = f"{self.name}: another process committed first (generation {claim.number} is thrown away)"
             raise Conflict(message) from error
         self._handle.update_incremental()
-        if (self._handle.transaction_version(_fence(self.name, claim.shard)) or 0) < claim.number:
+        if (self._handle.transaction_version(fence(self.name, claim.shard)) or 0) < claim.number:
             message = f"{self.name} does not say generation {claim.number} after its commit"
             raise Conflict(message)
 
@@ -307,13 +381,14 @@ class DeltaLakeTable(Table):
 
     def _remove(self, path: str) -> RemoveAction:
         relative = urllib.parse.quote(os.path.relpath(path, self._path))
-        return RemoveAction(relative, True, _milliseconds(), Path(path).stat().st_size, {})
+        size = Path(path).stat().st_size if Path(path).exists() else 0  # a lost file can go out, too
+        return RemoveAction(relative, True, _milliseconds(), size, {})
 
     def history(self, limit: int | None = None) -> Sequence[Commit]:
-        fence = _fence(self.name, 0)
+        ours = fence(self.name, 0)
         return [
             Commit(
-                pin=Pin(version=entry["version"], generation=_generation(entry, fence)),
+                pin=Pin(version=entry["version"], generation=_generation(entry, ours)),
                 at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
                 operation=entry.get("what") or entry.get("operation", ""),
             )
@@ -335,15 +410,19 @@ def _overlaps(actions: Mapping[str, Sequence[Any]], place: int, column: str, low
     if lows is None or highs is None or lows[place] is None or highs[place] is None:
         return True
     greatest = highs[place] + _CUT if isinstance(highs[place], datetime) else highs[place]
-    return bool(greatest >= low and lows[place] <= high)
+    return bool((low is None or greatest >= low) and (high is None or lows[place] <= high))
 
 
 def _told(actions: Mapping[str, Sequence[Any]], key: str, place: int) -> Any:
-    """A statistic in Delta's spelling."""
+    """A statistic in Delta's spelling; None where a bound would not come back as it was."""
     value = actions[key][place] if key in actions else None
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float) else None
 
 
 def _first_line(error: Exception) -> str:
@@ -355,13 +434,14 @@ def _milliseconds() -> int:
 
 
 def _with(progress: Progress, claim: Claim, segments: tuple[str, ...]) -> Progress:
-    return replace(progress, generation=claim.number, parent=claim.base, segments=segments)
+    """The state of a claimed generation: its parent is the one whose state it was made from."""
+    return replace(progress, generation=claim.number, parent=progress.generation, segments=segments)
 
 
 def _properties(name: TableName, claim: Claim, what: str, *, retry: bool) -> CommitProperties:
-    fence = _fence(name, claim.shard)
+    fenced = fence(name, claim.shard)
     return CommitProperties(
-        custom_metadata={"fence": fence, "generation": str(claim.number), "what": what},
-        app_transactions=[Transaction(fence, claim.number, _milliseconds())],
+        custom_metadata={"fence": fenced, "generation": str(claim.number), "what": what},
+        app_transactions=[Transaction(fenced, claim.number, _milliseconds())],
         max_commit_retries=None if retry else 0,
     )

@@ -1,4 +1,7 @@
-"""What every lake and its tables promise. Subclass `LakePromises`, say how yours is opened, and run pytest."""
+"""What every lake and its tables promise. Subclass `LakePromises`, say how yours is opened, and run pytest.
+
+What they promise of the past and of upkeep is in `catchment.testing.pasts`.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +62,8 @@ _Operations = st.lists(
 )
 
 
-class LakePromises(ABC):
-    """One class per table format. Its file is run in other processes too, so it may need no conftest."""
+class LakeWriting(ABC):
+    """How a suite reaches a lake and writes to it: what to say once per table format."""
 
     @abstractmethod
     def open(self, place: Path) -> Lake:
@@ -81,6 +84,10 @@ class LakePromises(ABC):
     @abstractmethod
     def statistics(self, place: Path, name: TableName) -> Mapping[str, Mapping[str, tuple[Any, Any]]]:
         """What the table tells every reader: (min, max) by column by absolute path of each of its files."""
+
+    @abstractmethod
+    def put_back(self, place: Path, name: TableName, version: int) -> None:
+        """What another program does that restores a table to a version."""
 
     # How the suite writes.
 
@@ -123,6 +130,10 @@ class LakePromises(ABC):
         place = tmp_path / "a läke of 'ours'"
         self.open(place).create(SALES, SCHEMA)
         return place
+
+
+class LakePromises(LakeWriting):
+    """One class per table format. Its file is run in other processes too, so it may need no conftest."""
 
     # Finding tables.
 
@@ -490,6 +501,40 @@ class LakePromises(ABC):
         with pytest.raises(Unfenced, match="generation 1") as told:
             self.table(place).progress()
         assert told.value.hint
+
+    # At a glance.
+
+    def test_a_glance_tells_what_opening_tells(self, place: Path) -> None:
+        marks = [self._glanced(place)]
+        for number in range(3):
+            self.append(self.table(place), [number], seen=pa.table({"path": [f"file {number}"]}))
+            marks.append(self._glanced(place))
+        self.compact(place, SALES)
+        marks.append(self._glanced(place))
+        table = self.table(place)
+        table.add_columns(table.claim(), WIDER, table.progress())
+        marks.append(self._glanced(place))
+        assert len(set(marks)) == len(marks)
+        assert self._glanced(place) == marks[-1]
+        assert self.open(place).glance(TableName("silver", "none")) is None
+
+    def _glanced(self, place: Path) -> str:
+        """The mark of the table, whose glance is right."""
+        table, found = self.table(place), self.open(place).glance(SALES)
+        assert found is not None
+        assert (found.pin, found.progress) == (table.pin, table.progress())
+        assert self.open(place).seen(SALES, found.progress) == table.seen()
+        return found.mark
+
+    def test_a_glance_at_what_cannot_be_trusted_is_unfenced(self, place: Path) -> None:
+        self.append(self.table(place), [1])
+        self.append(self.table(place), [2])
+        self.put_back(place, SALES, 1)
+        with pytest.raises(Unfenced):
+            self.open(place).glance(SALES)
+        self.write_foreign(place, TableName("silver", "foreign"), pa.table({"id": [1]}))
+        with pytest.raises(Unfenced):
+            self.open(place).glance(TableName("silver", "foreign"))
 
     # History.
 

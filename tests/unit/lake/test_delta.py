@@ -22,10 +22,11 @@ from catchment.interfaces import Lake
 from catchment.lake.delta import DeltaLake
 from catchment.naming import TableName
 from catchment.records import Change
-from catchment.testing.lakes import LakePromises
+from catchment.testing.lakes import LakePromises, LakeWriting
+from catchment.testing.pasts import PastPromises
 
 
-class TestDelta(LakePromises):
+class DeltaWriting(LakeWriting):
     def open(self, place: Path) -> Lake:
         return DeltaLake(place)
 
@@ -40,6 +41,17 @@ class TestDelta(LakePromises):
 
     def statistics(self, place: Path, name: TableName) -> Mapping[str, Mapping[str, tuple[Any, Any]]]:
         return _statistics(place, name)
+
+    def put_back(self, place: Path, name: TableName, version: int) -> None:
+        DeltaTable(_folder(place, name)).restore(version)
+
+
+class TestDelta(DeltaWriting, LakePromises):
+    """What is there, what is committed, what is read."""
+
+
+class TestDeltaPast(DeltaWriting, PastPromises):
+    """What was there, and how it is had again or goes."""
 
 
 def _folder(place: Path, name: TableName) -> str:

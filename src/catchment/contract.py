@@ -126,18 +126,19 @@ class Contract:
 # What people read, what verdicts over a whole load use, and what `key` says already.
 _WORDS = frozenset({"name", "description", "classification", "unique", "key_position"})
 _UNORDERED = frozenset({"enum", "null_markers"})
+_DECIDING = tuple((attribute.name, attribute.default) for attribute in fields(Column) if attribute.name not in _WORDS)
 
 
 def _attributes(column: Column) -> dict[str, Any]:
     """What is not at its default, so that an attribute invented later leaves old definitions as they are."""
     told = {}
-    for attribute in fields(column):
-        value = getattr(column, attribute.name)
-        if attribute.name in _WORDS or (value == attribute.default and attribute.name != "timezone"):
+    for name, default in _DECIDING:
+        value = getattr(column, name)
+        if value == default and name != "timezone":
             continue
-        if attribute.name == "timezone" and column.type not in ("timestamp", "time"):
+        if name == "timezone" and column.type not in ("timestamp", "time"):
             continue
-        told[attribute.name] = _canonical(value, sort=attribute.name in _UNORDERED)
+        told[name] = _canonical(value, sort=name in _UNORDERED)
     return told
 
 

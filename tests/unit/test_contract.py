@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catchment.check import _problems, _schema, _validator
-from catchment.contract import Contract, Freshness, RowRule, SetRule, strptime_format
+from catchment.contract import Contract, Freshness, Reference, RowRule, SetRule, strptime_format
 from catchment.errors import Problem
 from catchment.reading.odcs import keys, patterns
 from catchment.reading.odcs.document import load_contract
@@ -284,7 +284,11 @@ def test_every_mistake_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (document("- {name: a, logicalType: string, relationships: [{to: users.id}]}"), "relationships"),
+        (
+            document("- {name: a, logicalType: string, relationships: [{to: schema/users_id/properties/id}]}"),
+            "names a property by ids",
+        ),
+        (document("- {name: a, logicalType: string, relationships: [{to: crm.yaml#schema/u/properties/i}]}"), "by ids"),
         (document("- {name: a, logicalType: string, partitioned: true}"), "partitioned"),
         (document("- {name: a, logicalType: string, encryptedName: b}"), "encryptedName"),
         (document("- {name: a, logicalType: object, properties: []}"), "properties"),
@@ -301,7 +305,7 @@ def test_every_mistake_is_told_at_once() -> None:
         (document(A, table="quality: [{type: custom, engine: soda, implementation: x}]"), "engine `soda`"),
         (document(A, table="quality: [{metric: rowCount, mustNotBe: 0}]"), "mustNotBe"),
         (document(A, table="quality: [{metric: rowCount, mustBe: 1, schedule: x}]"), "schedule"),
-        (document(A, table="relationships: [{from: orders.a, to: users.id}]"), "relationships"),
+        (document(A, table="quality: [{metric: rowCount, mustBe: 1, severity: fatal}]"), "severity `fatal`"),
         (document(A, after="roles: [{role: reader}]\n"), "roles"),
         (document(A, after="slaProperties: [{property: retention, value: 1, unit: y}]\n"), "retention"),
     ],
@@ -313,6 +317,61 @@ def test_what_is_not_acted_on_yet_is_a_warning(text: str, message: str) -> None:
     assert problem.severity == "warning"
     assert message in problem.message
     assert problem.line is not None
+
+
+B = "- {name: b, logicalType: integer}"
+
+
+def test_a_property_refers_to_a_column_of_another_table() -> None:
+    contract = good(
+        document("- {name: a, logicalType: string, relationships: [{type: foreignKey, to: users.user_id}]}")
+    )
+    assert contract.references == (Reference(("a",), "users", ("user_id",)),)
+    assert contract.definition()["references"] == [[["a"], "users", ["user_id"]]]
+
+
+def test_a_table_refers_by_several_columns() -> None:
+    both = "relationships: [{from: [orders.a, orders.b], to: [lines.x, lines.y]}]"
+    contract = good(document(f"{A}\n{B}", table=both))
+    assert contract.references == (Reference(("a", "b"), "lines", ("x", "y")),)
+
+
+def test_a_table_refers_by_one_column_and_what_is_said_twice_is_one() -> None:
+    twice = "- {name: a, logicalType: string, relationships: [{to: users.id}]}"
+    contract = good(document(twice, table="relationships: [{from: orders.a, to: users.id, id: fk_1}]"))
+    assert contract.references == (Reference(("a",), "users", ("id",)),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity"),
+    [
+        ("{metric: rowCount, mustBeGreaterThan: 0, severity: error}", "stop"),
+        ("{metric: rowCount, mustBeGreaterThan: 0, severity: warning}", "warn"),
+        ("{metric: rowCount, mustBeGreaterThan: 0}", "warn"),
+        ("{metric: duplicateValues, mustBe: 0, arguments: {properties: [a]}, severity: error}", "stop"),
+        (
+            "{type: custom, engine: catchment, implementation: {rejectedShare: 0.05}, severity: error}",
+            "stop",
+        ),
+        ("{type: custom, engine: catchment, implementation: {rejectedShare: 0.05}, severity: info}", "warn"),
+    ],
+)
+def test_severity_error_stops_and_any_other_warns(rule: str, severity: str) -> None:
+    (found,) = good(document(A, table=f"quality: [{rule}]")).set_rules
+    assert found.severity == severity
+
+
+def test_uniqueness_of_a_column_can_stop_too() -> None:
+    (found,) = good(
+        document("- {name: a, logicalType: string, quality: [{metric: duplicateValues, mustBe: 0, severity: error}]}")
+    ).set_rules
+    assert (found.measure, found.columns, found.maximum, found.severity) == ("duplicates", ("a",), 0, "stop")
+    (found,) = good(
+        document(
+            "- {name: a, logicalType: string, quality: [{metric: nullValues, mustBeLessThan: 5, severity: error}]}"
+        )
+    ).set_rules
+    assert (found.measure, found.maximum, found.severity) == ("nulls", 4, "stop")
 
 
 def test_the_definition_holds_what_decides_about_rows_and_no_words() -> None:
@@ -433,6 +492,14 @@ def test_the_example_in_the_reference_is_a_contract_of_the_standard() -> None:
     assert _problems("x", example.encode(), _validator(_schema())) == []
 
 
+def test_references_as_we_read_them_are_those_of_the_standard() -> None:
+    both = "relationships: [{from: [orders.a, orders.b], to: [lines.x, lines.y]}, {from: orders.a, to: users.id}]"
+    own = "- {name: a, logicalType: string, relationships: [{type: foreignKey, to: users.id}]}"
+    text = document(f"{own}\n{B}", table=both, head=HEAD + "status: active\n")
+    assert len(good(text).references) == 2
+    assert _problems("x", text.encode(), _validator(_schema())) == []
+
+
 def test_the_known_keys_are_those_of_the_standard() -> None:
     from open_data_contract_standard import model
 
@@ -443,6 +510,7 @@ def test_the_known_keys_are_those_of_the_standard() -> None:
         keys.QUALITY: model.DataQuality,
         keys.SLA: model.ServiceLevelAgreementProperty,
         keys.ENUM: model.EnumValue,
+        keys.RELATIONSHIP: model.Relationship,
         keys.CUSTOM_PROPERTY: model.CustomProperty,
     }
     for known, found in levels.items():

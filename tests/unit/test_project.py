@@ -30,6 +30,8 @@ sources:
     streams:
       keyed: {path: "data/keyed/*.csv"}
       keyless: {path: data/keyless}
+      whole: {path: "data/whole/*.csv", full: true}
+      again: {path: "data/again/*.csv", changed: reload}
 """
 
 CONTRACT = """\
@@ -52,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
         "      - {name: updated_at, logicalType: timestamp}\n",
         "keyless": "      - {name: id, logicalType: integer}\n",
         "derived": "      - {name: made, logicalType: integer, transformLogic: made in refine}\n",
+        "refers": "      - {name: ref, logicalType: integer, primaryKey: true, relationships: [{to: keyed.id}]}\n",
     }
     for name, columns in contracts.items():
         (tmp_path / f"contracts/{name}.odcs.yaml").write_text(CONTRACT + columns)
@@ -101,6 +104,8 @@ def test_a_whole_project_becomes_one_value(folder: Path) -> None:
     assert project.feeds() == (
         Feed("drops.keyed", TableName("bronze", "drops__keyed")),
         Feed("drops.keyless", TableName("bronze", "drops__keyless")),
+        Feed("drops.whole", TableName("bronze", "drops__whole")),
+        Feed("drops.again", TableName("bronze", "drops__again")),
     )
     assert project.target(None) == ("local", Target(default=True, memory="512MB", threads=2))
     assert project.target("big")[1].lake == "/mnt/lake"
@@ -204,11 +209,11 @@ def test_every_mistake_is_told_at_once_those_of_contracts_too(folder: Path) -> N
     assert told == [
         ("catchment.yaml", 7, "sources.drops.streams.keyless"),
         ("catchment.yaml", 7, "sources.drops.streams.keyless"),
-        ("catchment.yaml", 9, "silver.keyed.from"),
-        ("catchment.yaml", 9, "silver.keyed.latest_by"),
-        ("catchment.yaml", 11, "silver.gone"),
-        ("catchment.yaml", 12, "gold.dbt"),
-        ("catchment.yaml", 13, None),
+        ("catchment.yaml", 11, "silver.keyed.from"),
+        ("catchment.yaml", 11, "silver.keyed.latest_by"),
+        ("catchment.yaml", 13, "silver.gone"),
+        ("catchment.yaml", 14, "gold.dbt"),
+        ("catchment.yaml", 15, None),
         ("contracts/keyless.odcs.yaml", 8, "keyless.id"),
     ]
     assert str(caught.value).count("\n") == len(told) - 1
@@ -218,7 +223,7 @@ def test_a_problem_reads_as_one_line_with_place_and_cure(folder: Path) -> None:
     with pytest.raises(ProjectProblems) as caught:
         load_project(write(folder, HEAD + "silver:\n  keyed: {from: drops.kyed}\n"))
     assert str(caught.value) == (
-        "catchment.yaml:9:17  silver.keyed.from: no stream `drops.kyed`; did you mean `drops.keyed`?"
+        "catchment.yaml:11:17  silver.keyed.from: no stream `drops.kyed`; did you mean `drops.keyed`?"
     )
 
 
@@ -227,7 +232,89 @@ def test_a_warning_stops_nothing_and_is_kept(folder: Path) -> None:
     (warning,) = project.warnings
     assert warning.severity == "warning"
     assert "append" in warning.message
-    assert warning.line == 9
+    assert warning.line == 11
+
+
+WELL = {
+    "history": "from: drops.keyed, mode: history, latest_by: updated_at, deleted_when: id < 0, lateness: 30 days",
+    "history of a whole stream": "from: drops.whole, mode: history",
+    "merge of several": "from: [drops.keyed, drops.keyless], mode: merge, latest_by: updated_at",
+    "append of several": "from: [drops.keyed, drops.keyless]",
+    "replace": "from: drops.whole, mode: replace",
+    "delete_insert": "from: drops.whole, mode: delete_insert, slice: [id]",
+    "window": "from: drops.keyed, mode: window, event_time: updated_at, lateness: 90min",
+    "reload": "from: drops.again, mode: merge",
+}
+
+
+@pytest.mark.parametrize("keys", WELL.values(), ids=WELL)
+def test_every_mode_can_be_said_without_a_warning(keys: str, folder: Path) -> None:
+    assert load_project(write(folder, f"{HEAD}silver:\n  keyed: {{{keys}}}\n")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("latest_by: updated_at", "latest_by says nothing in mode append"),
+        ("slice: [id]", "slice says nothing in mode append"),
+        ("mode: merge, slice: [id]", "slice says nothing in mode merge"),
+        ("mode: merge, event_time: updated_at", "event_time says nothing in mode merge"),
+        ("lateness: 2 days", "lateness says nothing in mode append"),
+        ("wait: 2 days", "wait says nothing where the contract refers to no other table"),
+    ],
+)
+def test_a_key_that_says_nothing_is_a_warning(keys: str, message: str, folder: Path) -> None:
+    project = load_project(write(folder, f"{HEAD}silver:\n  keyed: {{from: drops.keyed, {keys}}}\n"))
+    (warning,) = project.warnings
+    assert message in warning.message
+    assert warning.line == 11
+    assert warning.cure
+
+
+def test_a_delta_source_arrives_whole_by_nature(folder: Path) -> None:
+    text = "name: x\nsources: {crm: {type: delta, streams: {t: {path: /t}}}}\nsilver:\n"
+    assert load_project(write(folder, f"{text}  keyed: {{from: crm.t, mode: replace}}\n")).warnings == ()
+    with pytest.raises(ProjectProblems, match=r"crm\.t arrives whole each time"):
+        load_project(write(folder, f"{text}  keyed: {{from: crm.t}}\n"))
+
+
+REFERENCES = {
+    "no table": ("[{to: keyd.id}]", "no silver table `keyd` to refer to", "did you mean `keyed`?"),
+    "no column": ("[{to: keyed.idd}]", "silver table `keyed` has no column `idd`", "did you mean `id`?"),
+    "another type": ("[{to: keyed.updated_at}]", "never equal", "one logicalType"),
+}
+
+
+@pytest.mark.parametrize("case", REFERENCES)
+def test_a_reference_must_lead_somewhere(case: str, folder: Path) -> None:
+    to, message, cure = REFERENCES[case]
+    columns = f"      - name: ref\n        logicalType: integer\n        relationships: {to}\n"
+    (folder / "contracts/refers.odcs.yaml").write_text(CONTRACT + columns)
+    text = f"{HEAD}silver:\n  keyed: {{from: drops.keyed}}\n  refers: {{from: drops.keyed}}\n"
+    with pytest.raises(ProjectProblems) as caught:
+        load_project(write(folder, text))
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line) == ("contracts/refers.odcs.yaml", 10)
+    assert problem.key == "refers.relationships"
+    assert message in problem.message
+    assert cure in (problem.cure or "")
+
+
+def test_a_table_may_refer_to_itself(folder: Path) -> None:
+    columns = (
+        "      - {name: id, logicalType: integer, primaryKey: true}\n"
+        "      - {name: parent, logicalType: integer, relationships: [{to: refers.id}]}\n"
+    )
+    (folder / "contracts/refers.odcs.yaml").write_text(CONTRACT + columns)
+    text = f"{HEAD}silver:\n  refers: {{from: drops.keyed, mode: merge, wait: 2 hours}}\n"
+    project = load_project(write(folder, text))
+    assert project.warnings == ()
+    assert project.looks_at("refers") == ()
+
+
+def test_a_table_comes_after_those_it_refers_to(folder: Path) -> None:
+    text = f"{HEAD}silver:\n  refers: {{from: drops.keyed}}\n  keyed: {{from: drops.keyed}}\n"
+    assert load_project(write(folder, text)).looks_at("refers") == ("keyed",)
 
 
 def test_values_from_outside_stay_references(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,62 +9,102 @@ import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, select_option, target_name, target_option
 from catchment.cli.terminal import out, out_json
-from catchment.observe.words import pad, plural
+from catchment.observe.words import aligned, pad, plural
+from catchment.observe.words import seconds as duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from catchment.records import Pending
 
 # What `Pending` says of a step with nothing to do and something to tell.
 _NOTHING_BUT = "nothing new; "
 
 
-@click.command(epilog=examples("catchment plan", "catchment plan --select silver.users+"))
+@click.command(epilog=examples("catchment plan", "catchment plan --select silver.users+", "catchment plan --exit-code"))
 @select_option
 @target_option
+@click.option("--exit-code", is_flag=True, help="End with 1 where a changed definition needs a choice, for CI.")
 @json_option
 @click.pass_obj
-def plan(invocation: Invocation, select: Sequence[str], target: str | None, as_json: bool) -> None:
+@click.pass_context
+def plan(
+    context: click.Context,
+    invocation: Invocation,
+    select: Sequence[str],
+    target: str | None,
+    exit_code: bool,
+    as_json: bool,
+) -> None:
     """Show what a run would do.
 
     Reads no rows and writes nothing: new files, what follows from them, and definitions that have changed.
     """
-    from catchment.run import pending, steps
+    from catchment.outlook import pending, steps
 
     project = invocation.load()
     found = pending(project, target, steps(project, target, select))
     name = target_name(project, target)
     if as_json:
         out_json({"project": project.name, "target": name, "steps": [as_value(one) for one in found]})
-        return
-    out(f"{project.name} · target {name}")
-    for line in lines(found):
-        out(line)
+    else:
+        out(f"{project.name} · target {name}")
+        for line in lines(found, _paces(project.folder, name, found)):
+            out(line)
+    if exit_code and any(one.choices for one in found):
+        context.exit(1)
 
 
-def lines(found: Sequence[Pending]) -> list[str]:
-    """The plan as people read it."""
+def _paces(folder: Path, target: str, found: Sequence[Pending]) -> dict[str, float]:
+    """Rows a second of each step that needs a choice, as it last went; a step that never ran has none."""
+    from catchment.observe.history import runs
+
+    asked = {one.step.id for one in found if one.choices}
+    paces: dict[str, float] = {}
+    for run in runs(folder) if asked else ():
+        for step in run.steps:
+            if run.target == target and step.step in asked and step.outcome == "done" and step.rows_in:
+                paces.setdefault(step.step, step.rows_in / max(step.seconds, 0.001))
+    return paces
+
+
+def lines(found: Sequence[Pending], paces: Mapping[str, float] | None = None) -> list[str]:
+    """The plan as people read it; `paces` are rows a second by step, for how long a choice takes."""
     shown = [one for one in found if one.is_new or one.changed or _words(one)]
     names = max((len(one.step.name) for one in shown), default=0)
-    told = [line for one in shown for line in _step(one, names)]
+    told = [line for one in shown for line in _step(one, names, (paces or {}).get(one.step.id))]
     news = sum(1 for one in found if one.is_new or one.changed)
     rest = len(found) - news
     if not news:
         return [*told, f"Nothing new in {plural(rest, 'step')}."]
     behind = f"; {rest:,} {'has' if rest == 1 else 'have'} nothing new" if rest else ""
     told.append(f"{plural(news, 'step')}{behind}.")
-    choices = sum(1 for one in shown if one.changed and one.cure is not None)
-    if choices:
-        told.append(f"{plural(choices, 'step')} {'needs' if choices == 1 else 'need'} your choice.")
+    asked = sum(1 for one in shown if one.choices)
+    if asked:
+        told.append(f"{plural(asked, 'step')} {'needs' if asked == 1 else 'need'} your choice.")
     return told
 
 
-def _step(one: Pending, names: int) -> list[str]:
+def _step(one: Pending, names: int, pace: float | None) -> list[str]:
     words = "definition changed:" if one.changed else _words(one)
     told = [f"  {pad(one.step.kind, 8)} {pad(one.step.name, names)}   {words}"]
-    told += [f"             {difference}" for difference in one.changed]
-    if one.cure is not None:
-        told.append(f"           {'choose: ' if one.cure.startswith('--') else ''}{one.cure}")
+    told += [f"             {line}" for line in aligned(one.changed, gap="   ")]
+    if one.choices:
+        told.append(f"           choose: {'  or  '.join(_choice(choice, one, pace) for choice in one.choices)}")
     return told
+
+
+def _choice(choice: str, one: Pending, pace: float | None) -> str:
+    """An order; of a rebuild also what it reads and how long the step last took for as many rows."""
+    if not choice.startswith("--rebuild") or one.rows is None:
+        return choice
+    time = "" if pace is None else f", {_about(one.rows / pace)}"
+    return f"{choice} ({plural(one.rows, 'bronze row')}{time})"
+
+
+def _about(seconds: float) -> str:
+    return f"about {max(1, round(seconds))} s" if seconds < 59.5 else f"about {duration(seconds)}"
 
 
 def _words(one: Pending) -> str:
@@ -83,6 +123,7 @@ def as_value(one: Pending) -> dict[str, Any]:
         "writes": step.writes,
         "is_new": one.is_new,
         "words": one.words,
-        "changed": one.changed,
-        "cure": one.cure,
+        "changed": [{"edit": edit, "effect": effect} for edit, effect in one.changed],
+        "choices": one.choices,
+        "rows": one.rows,
     }

@@ -23,11 +23,14 @@ class FileStream(_Keys):
 
     path: Annotated[str, Field(min_length=1, description="A glob or a folder, relative to the project or absolute.")]
     format: Annotated[
-        Literal["csv", "jsonl", "parquet"] | None,
-        Field(description="By default what the file's ending says, `.gz` left aside."),
+        Literal["csv", "jsonl", "json", "parquet"] | None,
+        Field(
+            description="By default what the file's ending says, `.gz` and `.zst` left aside. `jsonl` is one document a"
+            " line; `json` an array of documents, or documents over several lines, as each file shows."
+        ),
     ] = None
     encoding: Annotated[
-        Literal["utf-8", "utf-8-sig", "latin-1"] | None,
+        Literal["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"] | None,
         Field(description="By default what the first file shows; pinned once it is found."),
     ] = None
     delimiter: Annotated[
@@ -40,12 +43,18 @@ class FileStream(_Keys):
         list[str] | None, Field(min_length=1, description="Column names, for files that have no header line.")
     ] = None
     columns: Annotated[
-        Literal["evolve", "freeze"],
-        Field(description="A new column in a later file: `evolve` adds it, `freeze` stops with the difference."),
+        Literal["evolve", "freeze", "quarantine"],
+        Field(
+            description="New or missing columns in a later file: `evolve` adds the new and goes on, `freeze` stops with"
+            " the difference, `quarantine` holds the file's rows back as defects."
+        ),
     ] = "evolve"
     changed: Annotated[
-        Literal["fail", "ignore"],
-        Field(description="A file that changed after it landed: `fail` stops, `ignore` goes on and tells."),
+        Literal["fail", "ignore", "reload"],
+        Field(
+            description="A file that changed after it landed: `fail` stops, `ignore` goes on and tells, `reload` reads"
+            " it again as a whole."
+        ),
     ] = "fail"
     full: Annotated[
         bool,
@@ -57,16 +66,43 @@ class FileStream(_Keys):
 
 
 class FilesSource(_Keys):
-    """Files in folders: CSV, JSON Lines or Parquet, plain or gzipped."""
+    """Files in folders: CSV, JSON or Parquet, plain, gzipped or in Zstandard."""
 
     type: Literal["files"]
     streams: Annotated[dict[str, FileStream], Field(min_length=1, description="What it gives, by name.")]
 
 
-# With a second kind this becomes `Annotated[FilesSource | …, Field(discriminator="type")]`; an unknown type is told by
-# `mistakes` before the models see it.
-Source = FilesSource
-KINDS = ("files",)
+class DeltaStream(_Keys):
+    """A whole Delta table, landing in one bronze table each time it has a new version."""
+
+    path: Annotated[str, Field(min_length=1, description="The table's folder, relative to the project or absolute.")]
+
+    @property
+    def full(self) -> bool:
+        """Each version holds the whole table."""
+        return True
+
+    @property
+    def changed(self) -> Literal["fail", "ignore", "reload"]:
+        """A version never changes."""
+        return "fail"
+
+    @property
+    def load_per_file(self) -> bool:
+        """A version is a load."""
+        return False
+
+
+class DeltaSource(_Keys):
+    """Delta tables of others, each taken whole."""
+
+    type: Literal["delta"]
+    streams: Annotated[dict[str, DeltaStream], Field(min_length=1, description="What it gives, by name.")]
+
+
+# An unknown type is told by `shape` before the models see it.
+Source = Annotated[FilesSource | DeltaSource, Field(discriminator="type")]
+KINDS = ("files", "delta")
 
 
 class AsOf(_Keys):

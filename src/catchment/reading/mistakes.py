@@ -1,4 +1,4 @@
-"""Every mistake of a project in one pass: its keys and types, what its names point at, and its contracts."""
+"""Every mistake of a project in one pass: its keys and types, what its names point at, its tables and contracts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catchment.contract import Contract
 from catchment.errors import ConfigError, Problem
-from catchment.reading import pointers, shape
+from catchment.reading import pointers, shape, tables
 from catchment.reading.declaration import FILE, ProjectFile
 from catchment.reading.documents import Findings, Node, decode, parse
 
@@ -21,6 +21,7 @@ def read(folder: Path) -> tuple[ProjectFile | None, dict[str, Contract], list[Pr
     document = shape.fit(root, findings)
     reading = pointers.Reading(folder, root, findings)
     pointers.follow(reading)
+    tables.follow(reading)
     contracts = {table: found for table, found in reading.contracts.items() if found is not None}
     return document, contracts, sort([*findings.problems, *reading.contract_problems])
 

@@ -1,4 +1,4 @@
-"""Where the names of a project point: streams, contracts, columns, files, look-ups, targets.
+"""Where the names of a project point: contracts, files, targets; those of silver tables are in `tables`.
 
 Read from the nodes, not from the models, so that a wrong key in one place does not hide a missing file in another.
 """
@@ -6,7 +6,7 @@ Read from the nodes, not from the models, so that a wrong key in one place does 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from catchment import settings
 from catchment.contract import Contract
 from catchment.errors import Problem
 from catchment.naming import LAYERS, did_you_mean, is_name
-from catchment.reading.documents import Findings, Node, Place, decode, parse, shorten
-from catchment.reading.odcs.document import read_node
+from catchment.reading.contracts import Contracts
+from catchment.reading.documents import Findings, Node, Place, shorten
 
 # DuckDB and dbt already use these names in the database that is called after the project.
 _TAKEN = frozenset(
@@ -23,9 +23,14 @@ _TAKEN = frozenset(
 )
 
 # These are part of what the project is: another value from outside would be another project.
-_NO_REFERENCES = frozenset({"name", "from", "contract", "refine", "latest_by", "dbt", "type", "mode"})
+_NO_REFERENCES = frozenset(
+    {
+        *("name", "from", "contract", "refine", "latest_by", "dbt", "type", "mode", "as_of", "deleted_when", "slice"),
+        *("event_time", "lateness", "wait"),
+    }
+)
 
-_ENDINGS = frozenset({"csv", "tsv", "txt", "jsonl", "ndjson", "json", "parquet", "pq"})
+_ENDINGS = frozenset({"csv", "tsv", "psv", "txt", "jsonl", "ndjson", "json", "parquet", "pq"})
 _NOTHING = Node({}, (1, 1), keys={})
 
 
@@ -49,27 +54,17 @@ class Reading:
 
 
 def follow(reading: Reading) -> None:
-    """Look at everything that a name points at; what is wrong goes to the reading's problems."""
+    """Look at everything that a name points at and read the contracts; what is wrong goes to the problems."""
     _references(reading)
     _names(reading)
     _streams(reading)
     _load_contracts(reading)
-    streams = [
-        f"{source}.{stream}" for source, found in reading.section("sources").items() for stream in _of(found, "streams")
-    ]
-    for table, node in reading.section("silver").items():
-        key = f"silver.{table}"
-        _from(reading, node, key, streams)
-        _mode(reading, table, node, key)
-        _latest_by(reading, table, node, key)
-        _refine(reading, table, node, key)
-        _lookups(reading, table, node, key)
-    _cycles(reading)
     _gold(reading)
     _targets(reading)
 
 
-def _of(node: Node, key: str) -> dict[str, Node]:
+def entries(node: Node, key: str) -> dict[str, Node]:
+    """The mapping under a key; nothing where there is none."""
     return (node.get(key) or _NOTHING).entries()
 
 
@@ -97,7 +92,7 @@ def _names(reading: Reading) -> None:
         for found in reading.section(section):
             _name(reading, found, reading.key_place(section, found), f"{section}.{found}")
     for source, node in reading.section("sources").items():
-        for stream in _of(node, "streams"):
+        for stream in entries(node, "streams"):
             place = (node.get("streams") or _NOTHING).key_place(stream)
             _name(reading, stream, place, f"sources.{source}.streams.{stream}")
 
@@ -113,22 +108,33 @@ def _name(reading: Reading, name: str, place: Place, key: str) -> None:
 
 def _streams(reading: Reading) -> None:
     for source, node in reading.section("sources").items():
-        for stream, found in _of(node, "streams").items():
+        if node.string("type") != "files":
+            continue
+        for stream, found in entries(node, "streams").items():
             key = f"sources.{source}.streams.{stream}"
             _dialect(reading, found, key)
+            _whole(reading, found, key)
             path = found.string("path") or ""
-            ending = re.fullmatch(r".*\.([A-Za-z0-9]+)", path.removesuffix(".gz"))
+            ending = re.fullmatch(r".*\.([A-Za-z0-9]+)", path.removesuffix(".gz").removesuffix(".zst"))
             if ending is None or "format" in found.entries() or ending.group(1).lower() in _ENDINGS:
                 continue
-            cure = "add format: csv, jsonl or parquet"
+            cure = "add format: csv, jsonl, json or parquet"
             reading.findings.error(
                 found.get("path"), f"`{shorten(path)}` does not tell its format", cure=cure, key=f"{key}.path"
             )
 
 
+def _whole(reading: Reading, stream: Node, key: str) -> None:
+    full, columns = stream.get("full"), stream.get("columns")
+    if full is not None and full.value is True and columns is not None and columns.value == "quarantine":
+        message = "each file is the whole, so that rows that are held back would count as deleted"
+        cure = "write columns: freeze, or evolve"
+        reading.findings.error(columns, message, cure=cure, key=f"{key}.columns")
+
+
 def _dialect(reading: Reading, stream: Node, key: str) -> None:
     for name in ("delimiter", "quote", "header"):
-        if name in stream.entries() and stream.string("format") in ("jsonl", "parquet"):
+        if name in stream.entries() and stream.string("format") in ("jsonl", "json", "parquet"):
             message = f"{name} is for csv, and the format is {stream.string('format')}"
             reading.findings.error(stream.key_place(name), message, cure="remove it", key=key)
     delimiter, quote = stream.get("delimiter"), stream.get("quote")
@@ -142,6 +148,7 @@ def _dialect(reading: Reading, stream: Node, key: str) -> None:
 
 
 def _load_contracts(reading: Reading) -> None:
+    contracts = Contracts(reading.folder)
     for table, node in reading.section("silver").items():
         if not node.is_mapping or settings.has_references(node.string("contract") or ""):
             continue
@@ -151,23 +158,12 @@ def _load_contracts(reading: Reading) -> None:
         content = _content(reading, file, at, f"silver.{table}")
         if content is None:
             continue
-        findings = Findings(file)
-        text = decode(content, findings)
-        root = parse(text, findings) if text is not None else None
-        if not (root is None and findings.failed):
-            reading.contracts[table] = read_node(root, table, findings)
-        reading.contract_problems += findings.problems
-        names = _column_names(root, table)
-        if names:
-            reading.columns[table] = names
-
-
-def _column_names(root: Node | None, table: str) -> list[str]:
-    """The columns of a contract that may have mistakes elsewhere."""
-    objects = (root.get("schema") or _NOTHING).items() if root is not None else []
-    chosen = [node for node in objects if table in (node.string("name"), node.string("physicalName"))] or objects
-    properties = (chosen[0].get("properties") or _NOTHING).items() if chosen else []
-    return [name for node in properties if (name := node.string("name"))]
+        found = contracts.read(file, table, content)
+        reading.contracts[table] = found.contract
+        reading.contract_problems += found.problems
+        if found.columns:
+            reading.columns[table] = list(found.columns)
+    contracts.save()
 
 
 def _content(reading: Reading, file: str, at: Place, key: str) -> bytes | None:
@@ -177,141 +173,26 @@ def _content(reading: Reading, file: str, at: Place, key: str) -> bytes | None:
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         message = f"contract {shorten(file)} {'is not there' if missing else 'cannot be read'}"
-        near = did_you_mean(path.name, _listing(path.parent, (".yaml", ".yml")))
+        near = did_you_mean(path.name, listing(path.parent, (".yaml", ".yml")))
         cure = near or "write it, or name another with contract:"
         reading.findings.error(at, message, cure=cure, key=key)
         return None
 
 
-def _listing(folder: Path, endings: tuple[str, ...]) -> list[str]:
+def listing(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    """Names in a folder, for slips of the pen; none where it cannot be read."""
     try:
         return sorted(path.name for path in folder.iterdir() if path.name.endswith(endings))
     except (OSError, ValueError):
         return []
 
 
-def _is_there(test: Callable[[], bool]) -> bool:
+def is_there(test: Callable[[], bool]) -> bool:
     """A path that no file system takes is not there either."""
     try:
         return test()
     except (OSError, ValueError):
         return False
-
-
-def _from(reading: Reading, node: Node, key: str, streams: list[str]) -> None:
-    name = node.string("from")
-    if name is None or name in streams or settings.has_references(name):
-        return
-    source = reading.section("sources").get(name.partition(".")[0])
-    if source is not None and not _of(source, "streams"):
-        return  # what is wrong with its source is told already
-    cure = did_you_mean(name, streams)
-    cure = cure or (f"streams are {shorten(', '.join(streams), 200)}" if streams else "add it under sources")
-    reading.findings.error(node.get("from"), f"no stream `{shorten(name)}`", cure=cure, key=f"{key}.from")
-
-
-def _keyless(reading: Reading, table: str) -> Contract | None:
-    """The contract, where it is known to have no key."""
-    contract = reading.contracts.get(table)
-    return contract if contract is not None and not contract.key else None
-
-
-def _mode(reading: Reading, table: str, node: Node, key: str) -> None:
-    mode, contract = node.get("mode"), _keyless(reading, table)
-    if mode is not None and mode.value == "merge" and contract is not None:
-        cure = f"add primaryKey: true to a column in {contract.file}"
-        reading.findings.error(mode, "mode merge needs a key, and the contract has none", cure=cure, key=key)
-
-
-def _latest_by(reading: Reading, table: str, node: Node, key: str) -> None:
-    latest_by = node.get("latest_by")
-    if latest_by is None or not isinstance(latest_by.value, str) or settings.has_references(latest_by.value):
-        return
-    columns = reading.columns.get(table)
-    if columns is not None and latest_by.value not in columns:
-        cure = did_you_mean(latest_by.value, columns) or f"columns are {shorten(', '.join(columns), 200)}"
-        message = f"the contract has no column `{shorten(latest_by.value)}`"
-        reading.findings.error(latest_by, message, cure=cure, key=f"{key}.latest_by")
-    elif node.string("mode") in (None, "append"):
-        cure = "write mode: merge, or remove it"
-        reading.findings.warning(latest_by, "latest_by says nothing in mode append", cure=cure, key=key)
-
-
-def _refine(reading: Reading, table: str, node: Node, key: str) -> None:
-    refine = node.get("refine")
-    if refine is None or refine.value is None:
-        _underived(reading, table, key)
-        return
-    if not isinstance(refine.value, str) or settings.has_references(refine.value):
-        return
-    path = reading.folder / refine.value
-    if not refine.value.endswith(".py"):
-        message = f"`{shorten(refine.value)}` is not a Python file"
-        reading.findings.error(refine, message, cure=f"write refine: silver/{table}.py", key=f"{key}.refine")
-    elif not _is_there(path.is_file):
-        cure = did_you_mean(path.name, _listing(path.parent, (".py",))) or "write it, or remove refine"
-        reading.findings.error(refine, f"{shorten(refine.value)} is not there", cure=cure, key=f"{key}.refine")
-
-
-def _underived(reading: Reading, table: str, key: str) -> None:
-    contract = reading.contracts.get(table)
-    derived = [column.name for column in contract.columns if column.derived] if contract is not None else []
-    if derived:
-        message = f"columns with transformLogic ({', '.join(derived)}) need a refine function that makes them"
-        cure = f"add refine: silver/{table}.py"
-        reading.findings.error(reading.key_place("silver", table), message, cure=cure, key=key)
-
-
-def _lookups(reading: Reading, table: str, node: Node, key: str) -> None:
-    section = node.get("with") or _NOTHING
-    others = [other for other in reading.section("silver") if other != table]
-    for name in section.entries():
-        place, keyless = section.key_place(name), _keyless(reading, name)
-        if name == table:
-            reading.findings.error(
-                place, "a table cannot look things up in itself", cure="remove it", key=f"{key}.with"
-            )
-        elif name not in others:
-            cure = did_you_mean(name, others) or "name another silver table"
-            reading.findings.error(place, f"no silver table `{shorten(name)}`", cure=cure, key=f"{key}.with")
-        elif keyless is not None:
-            cure = f"add primaryKey: true to a column in {keyless.file}"
-            reading.findings.error(place, f"look-up `{name}` has no key to be found by", cure=cure, key=f"{key}.with")
-    if section.entries() and "refine" not in node.entries():
-        message = "look-ups are for a refine function, and there is none"
-        cure = f"add refine: silver/{table}.py, or remove with"
-        reading.findings.error(node.key_place("with"), message, cure=cure, key=key)
-
-
-def _cycles(reading: Reading) -> None:
-    """One problem for each circle of look-ups, at its first table in the file."""
-    graph = {table: list(_of(node, "with")) for table, node in reading.section("silver").items()}
-    told: set[str] = set()
-    for start in graph:
-        circle = _circle(graph, start)
-        if circle is None or told & set(circle):
-            continue
-        told |= set(circle)
-        section = reading.section("silver")[start].get("with") or _NOTHING
-        message = f"look-ups go round in a circle: {' -> '.join(circle)}"
-        reading.findings.error(
-            section.key_place(circle[1]), message, cure="remove one of them", key=f"silver.{start}.with"
-        )
-
-
-def _circle(graph: Mapping[str, list[str]], start: str) -> list[str] | None:
-    """The shortest way from `start` back to it through other tables."""
-    ways = [[start, name] for name in graph[start] if name in graph and name != start]
-    seen = {start, *graph[start]}
-    while ways:
-        way = ways.pop(0)
-        for name in graph[way[-1]]:
-            if name == start:
-                return [*way, start]
-            if name in graph and name not in seen:
-                seen.add(name)
-                ways.append([*way, name])
-    return None
 
 
 def _gold(reading: Reading) -> None:
@@ -321,8 +202,8 @@ def _gold(reading: Reading) -> None:
     if not dbt or settings.has_references(dbt):
         return
     folder = reading.folder / dbt
-    if not _is_there((folder / "dbt_project.yml").is_file):
-        there = _is_there(folder.is_dir)
+    if not is_there((folder / "dbt_project.yml").is_file):
+        there = is_there(folder.is_dir)
         message = f"{shorten(dbt)} has no dbt_project.yml" if there else f"folder {shorten(dbt)} is not there"
         reading.findings.error(
             gold.get("dbt"), message, cure="name the folder that holds dbt_project.yml", key="gold.dbt"
@@ -333,7 +214,7 @@ def _command(reading: Reading, command: Node | None) -> None:
     """A path must lead to a file; a bare name is looked up when it is run."""
     if command is None or "/" not in command.text or settings.has_references(command.text):
         return
-    if not _is_there((reading.folder / command.text).is_file):
+    if not is_there((reading.folder / command.text).is_file):
         cure = "name the dbt executable, or remove the key to take the one beside Python"
         reading.findings.error(command, f"{shorten(command.text)} is not there", cure=cure, key="gold.command")
 

@@ -9,7 +9,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from catchment.naming import did_you_mean
-from catchment.reading.declaration import KINDS, FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
+from catchment.reading.declaration import (
+    KINDS,
+    AsOf,
+    DeltaSource,
+    DeltaStream,
+    FilesSource,
+    FileStream,
+    Gold,
+    ProjectFile,
+    SilverTable,
+    Target,
+)
 from catchment.reading.documents import Findings, Node, shorten
 
 # Planned and named in the design, so that whoever writes them learns that they do nothing, not that they misspelt them.
@@ -17,6 +28,9 @@ _NOT_BUILT: dict[type[BaseModel], frozenset[str]] = {
     ProjectFile: frozenset({"live", "schedule", "alerts", "brokers"}),
     FilesSource: frozenset({"url"}),
     FileStream: frozenset({"external", "retention"}),
+    DeltaSource: frozenset(),
+    DeltaStream: frozenset(),
+    AsOf: frozenset(),
     SilverTable: frozenset({"publish", "keys", "window"}),
     Gold: frozenset({"layers", "lint"}),
     Target: frozenset({"engine", "broker", "warehouse", "live", "format", "catalog"}),
@@ -35,8 +49,8 @@ def fit(root: Node, findings: Findings) -> ProjectFile | None:
         return ProjectFile.model_validate(root.plain(), by_alias=True, by_name=False)
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False, include_context=True):
-            path = [str(part) for part in item["loc"]]
-            if not (path[0] == "sources" and len(path) > 1 and path[1] in strange):
+            path = _branched(root, _held_against(item["loc"]))
+            if path and not (path[0] == "sources" and len(path) > 1 and path[1] in strange):
                 _say(root, findings, path, str(item["type"]), item.get("ctx", {}))
     except RecursionError:
         findings.error(root, "it is nested too deeply", cure="flatten it")
@@ -63,13 +77,33 @@ def _strange_sources(root: Node, findings: Findings) -> set[str]:
     return strange
 
 
+def _held_against(place: tuple[int | str, ...]) -> list[str]:
+    """Where pydantic found a mistake; in a source without the kind whose model found it."""
+    path = [str(part) for part in place]
+    return [*path[:2], *path[3:]] if path[0] == "sources" and len(path) > 2 else path
+
+
+# Where several shapes are allowed pydantic tells what is wrong with each, under a name of its own for the shape.
+_UNIONS = {"from": 3, "with": 4}
+
+
+def _branched(root: Node, path: list[str]) -> list[str]:
+    """The path without the shape's name; empty for a shape that is not meant there."""
+    at = _UNIONS.get(path[2], 0) if path[0] == "silver" and len(path) > 2 else 0
+    if not at or len(path) <= at:
+        return path
+    node = _at(root, path[:at])
+    meant = ("list" if node.is_list else "str") if path[2] == "from" else ("AsOf" if node.is_mapping else "literal")
+    return [*path[:at], *path[at + 1 :]] if path[at].startswith(meant) else []
+
+
 def _say(root: Node, findings: Findings, path: list[str], kind: str, context: Mapping[str, Any]) -> None:
     *above, last = path
     owner = _at(root, above)
     node = owner.get(last) if owner.is_mapping else None
     key = ".".join(path)
     if kind == "extra_forbidden":
-        _unknown_key(findings, above, last, owner)
+        _unknown_key(root, findings, above, last)
     elif kind == "missing":
         at = _at(root, above[:-1]).key_place(above[-1]) if above else owner.place
         cure = f"write {last}: {_EXAMPLES.get(last, '…')}"
@@ -80,7 +114,15 @@ def _say(root: Node, findings: Findings, path: list[str], kind: str, context: Ma
         findings.error(node if node is not root else None, message, cure=cure, key=key)
 
 
-_EXAMPLES = {"name": "my_project", "type": "files", "path": '"data/*.csv"', "from": "source.stream", "dbt": "gold/"}
+_EXAMPLES = {
+    "name": "my_project",
+    "type": "files",
+    "path": '"data/*.csv"',
+    "from": "source.stream",
+    "dbt": "gold/",
+    "as_of": "<a timestamp column>",
+    "slice": "[<a column>]",
+}
 _WANTED = {
     "string_type": ("text", 'put the value into quotes: "…"'),
     "bool_type": ("true or false", "write true or false without quotes"),
@@ -94,6 +136,14 @@ _WANTED = {
 
 
 def _mismatch(kind: str, last: str, node: Node, context: Mapping[str, Any]) -> tuple[str, str]:
+    if last == "from" and kind == "string_type":
+        return (
+            f"must be a stream or a list of streams, not {node.kind()}",
+            "write from: source.stream, or a list of them",
+        )
+    if kind == "literal_error" and context.get("expected") == "'current'":
+        near = did_you_mean(node.text, ["current"])
+        return f"{node.kind()} is no time of a look-up", near or "write current, or {as_of: <a timestamp column>}"
     if kind in _WANTED:
         wanted, cure = _WANTED[kind]
         return f"must be {wanted}, not {node.kind()}", cure
@@ -110,8 +160,9 @@ def _mismatch(kind: str, last: str, node: Node, context: Mapping[str, Any]) -> t
     return f"{node.kind()} cannot be used here", "see docs/reference/catchment-yaml.md"
 
 
-def _unknown_key(findings: Findings, above: list[str], name: str, owner: Node) -> None:
-    model = _model_at(above)
+def _unknown_key(root: Node, findings: Findings, above: list[str], name: str) -> None:
+    owner = _at(root, above)
+    model = _model_at(above, root)
     place, key = owner.key_place(name), ".".join(above) or None
     if model is not None and name in _NOT_BUILT[model]:
         findings.error(place, f"`{name}` is not built yet and would do nothing", cure="remove it", key=key)
@@ -121,13 +172,15 @@ def _unknown_key(findings: Findings, above: list[str], name: str, owner: Node) -
     findings.error(place, f"unknown key `{shorten(name)}`", cure=cure, key=key)
 
 
-def _model_at(path: list[str]) -> type[BaseModel] | None:
+def _model_at(path: list[str], root: Node) -> type[BaseModel] | None:
     """Whose keys stand at a path."""
+    whole = path[:1] == ["sources"] and _at(root, path[:2]).string("type") == "delta"
     shapes: dict[tuple[str, int], type[BaseModel]] = {
         ("", 0): ProjectFile,
-        ("sources", 2): FilesSource,
-        ("sources", 4): FileStream,
+        ("sources", 2): DeltaSource if whole else FilesSource,
+        ("sources", 4): DeltaStream if whole else FileStream,
         ("silver", 2): SilverTable,
+        ("silver", 4): AsOf,
         ("gold", 1): Gold,
         ("targets", 2): Target,
     }

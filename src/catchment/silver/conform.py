@@ -9,7 +9,8 @@ space is not trimmed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from catchment import naming
@@ -68,16 +69,14 @@ class Conformed:
     text: str
     value: str
     wrong: str | None
-
-    @property
-    def flag(self) -> str:
-        return f"_bad_{self.column.name}"
+    absent: bool = False  # bronze has no such column yet
 
 
-def conform(contract: Contract, schema: pa.Schema, *, derived: bool) -> list[Conformed]:
-    """The contract's columns that `schema`, a bronze table's, has; `derived` allows those that a function will make.
+def conform(contract: Contract, schema: pa.Schema, *, derived: bool, heeded: Collection[str] = ()) -> list[Conformed]:
+    """The contract's columns over `schema`, a bronze table's; `derived` leaves out those that a function will make.
 
-    Raises ConfigError, naming the nearest column, where bronze lacks one.
+    A column that may be null and has not arrived yet is null, unless one that nothing reads is called much the same.
+    Raises ConfigError, naming the nearest column, for any other that bronze lacks; `heeded` ones must be there as well.
     """
     names = {name.lower(): name for name in schema.names if name not in naming.BRONZE_COLUMNS}
     found = []
@@ -85,16 +84,25 @@ def conform(contract: Contract, schema: pa.Schema, *, derived: bool) -> list[Con
         if column.derived and derived:
             continue  # also where bronze has a column of that name: the function makes it
         origin = _origin(column, names)
-        if origin is not None:
+        if origin is None and not derived:
+            _refuse_absent(contract, column, names, needed=column.required or column.name in heeded)
+            absent = _conformed(column, _Origin("CAST(NULL AS VARCHAR)", None), schema)
+            found.append(replace(absent, absent=True))
+        elif origin is not None:
             found.append(_conformed(column, origin, schema))
-        elif not derived:
-            known = ", ".join(names.values())
-            message = (
-                f"{contract.file}: column `{column.name}` reads `{column.source}`, which bronze does not have ({known})"
-            )
-            near = naming.did_you_mean(naming.column(column.source), names.values())
-            raise ConfigError(message, hint=near or "name the source column in transformSourceObjects")
     return found
+
+
+def _refuse_absent(contract: Contract, column: Column, names: Mapping[str, str], *, needed: bool) -> None:
+    """Raises ConfigError for a column that bronze has to have, or has under a name that is nearly the same."""
+    read = {naming.column(other.source).lower() for other in contract.columns}
+    unread = [name for low, name in names.items() if low not in read]
+    near = naming.did_you_mean(naming.column(column.source), names.values() if needed else unread)
+    if not needed and near is None:
+        return
+    known = ", ".join(names.values())
+    message = f"{contract.file}: column `{column.name}` reads `{column.source}`, which bronze does not have ({known})"
+    raise ConfigError(message, hint=near or "name the source column in transformSourceObjects")
 
 
 @dataclass(frozen=True)
@@ -291,6 +299,21 @@ def _from_type(column: Column, sql: str, kind: pa.DataType) -> str | None:  # no
     if types.is_nested(kind) and (column.type == "array" if is_list else column.type == "object"):
         return f"CAST(to_json({sql}) AS VARCHAR)"
     return None
+
+
+def recast(column: Column, old: Column) -> str:
+    """`column` out of the silver column that it was, of another type; as from bronze, NULL where it will not do."""
+    sql = quoted(old.name)
+    text = f"CAST({sql} AS VARCHAR)"
+    if column.type == "string":
+        return text
+    if column.type == "date" and old.type == "timestamp":
+        local = _in_zone(old, sql)
+        return f"CASE WHEN {local} = date_trunc('day', {local}) THEN CAST({local} AS DATE) END"
+    # 1.005 is written so, and is a little less: rounded as a double it would not be what bronze says.
+    written = old.type == "number" and column.type == "decimal"
+    native = None if written else _from_type(column, sql, arrow_type(old))
+    return native if native is not None else _from_text(column, _trimmed(text))[0]
 
 
 def _wrong(column: Column) -> str:

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catchment.contract import Contract
-from catchment.silver.refine import RefineFunction
+
+if TYPE_CHECKING:
+    from catchment.silver.refine import RefineFunction
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,18 @@ class Table:
     function: RefineFunction | None = None
     lookups: Mapping[str, LookedUp] | None = None
 
+    def heeded(self) -> frozenset[str]:
+        """Columns that decide which rows are there: the mode looks at them, whatever the contract says."""
+        named = {*self.slice, *self.contract.key, self.latest_by, self.event_time}
+        if self.deleted_when is not None:
+            import sqlglot
+            from sqlglot import exp
+
+            tree = sqlglot.parse_one(self.deleted_when, read="duckdb")
+            spelled = {column.name.lower() for column in tree.find_all(exp.Column)}
+            named |= {column.name for column in self.contract.columns if column.name.lower() in spelled}
+        return frozenset(name for name in named if name is not None)
+
     def definition(self) -> dict[str, Any]:
         """Canonical JSON values: whatever is not in here may change without a rebuild."""
         told: dict[str, Any] = {
@@ -67,49 +81,3 @@ class Table:
 def fingerprint(definition: Mapping[str, Any]) -> str:
     canonical = json.dumps(definition, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def differences(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
-    """The difference between two definitions in words, one line each."""
-    if before is None:
-        return ["~ made with a definition that is no longer known"]
-    words = []
-    for key in ("mode", "from", "latest_by", "deleted_when", "slice", "event_time", "lateness_s", "full", "as_of"):
-        if before.get(key) != after.get(key):
-            words.append(f"~ {key}: {_plain(before.get(key))} -> {_plain(after.get(key))}")
-    if before.get("refine") != after.get("refine"):
-        words.append("~ refine function changed")
-    if before.get("with") != after.get("with"):
-        words.append(
-            f"~ with: {', '.join(before.get('with') or ['nothing'])} -> {', '.join(after['with'] or ['nothing'])}"
-        )
-    old, new = before.get("contract", {}), after["contract"]
-    if old.get("key") != new["key"]:
-        words.append(f"~ key: {', '.join(old.get('key') or ['none'])} -> {', '.join(new['key'] or ['none'])}")
-    words += _column_differences(old.get("columns", {}), new["columns"])
-    if old.get("row_rules") != new["row_rules"]:
-        gone = set(old.get("row_rules") or ()) - set(new["row_rules"])
-        come = set(new["row_rules"]) - set(old.get("row_rules") or ())
-        words += [f"- rule {rule}" for rule in sorted(gone)] + [f"+ rule {rule}" for rule in sorted(come)]
-    return words or ["~ the contract changed"]
-
-
-def _column_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    words = [f"+ column {name} ({new[name].get('type')})" for name in new if name not in old]
-    words += [f"- column {name}" for name in old if name not in new]
-    for name in new:
-        if name not in old or old[name] == new[name]:
-            continue
-        for attribute in sorted({*old[name], *new[name]}):
-            was, now = old[name].get(attribute), new[name].get(attribute)
-            if was != now:
-                words.append(f"~ {name}: {attribute} {_shown(was)} -> {_shown(now)}")
-    return words
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else json.dumps(value, ensure_ascii=False)

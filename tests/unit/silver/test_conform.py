@@ -15,9 +15,10 @@ from catchment.contract import Column
 from catchment.errors import ConfigError
 from catchment.interfaces import Engine
 from catchment.records import bronze_schema
-from catchment.silver.conform import conform
+from catchment.silver.conform import arrow_type, conform
 from catchment.silver.definition import Table
-from catchment.silver.step import Rows
+from catchment.silver.judge import parsed
+from catchment.silver.rows import Rows
 from catchment.testing.fakes import column, contract
 
 
@@ -260,7 +261,7 @@ def read(engine: Engine[Any], wanted: Column, given: pa.Array, source: str = "v"
     ours = {field.name: pa.nulls(len(given), field.type) for field in arrived}
     ours["_row"] = pa.array(range(len(given)), pa.int64())
     bronze = pa.table({**ours, source: given})
-    rows = Rows(Table("t", ("src.rows",), contract("t", wanted), "append"), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), contract("t", wanted), "append"), "src.rows", engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     found: dict[int, Any] = {}
     for good in rows_of(engine, rows.good()):
@@ -448,9 +449,29 @@ def test_a_column_that_bronze_lacks_names_what_it_has_and_the_nearest() -> None:
     assert told.value.hint == "did you mean `orderid`?"
 
 
+@pytest.mark.parametrize("needed", [{"required": True}, {}])
+def test_a_column_that_rows_cannot_do_without_must_be_in_bronze(needed: dict[str, Any]) -> None:
+    heeded = () if needed else ("at",)
+    with pytest.raises(ConfigError, match="column `at` reads `at`"):
+        conform(
+            contract("t", column("id"), column("at", **needed)), bronze_schema(["id"]), derived=False, heeded=heeded
+        )
+
+
+def test_a_column_that_has_not_arrived_yet_is_null(engine: Engine[Any]) -> None:
+    wanted = contract("t", column("id"), column("id_2", "integer"), column("day", "date"))
+    found = conform(wanted, bronze_schema(["id"]), derived=False)
+    listed = ", ".join(f'{item.value} AS "{item.column.name}"' for item in found)
+    frame = engine.query(parsed(f"SELECT {listed} FROM bronze"), {"bronze": engine.frame(pa.table({"id": ["a"]}))})
+    assert engine.fetch(parsed("SELECT * FROM f"), {"f": frame}).to_pylist() == [{"id": "a", "id_2": None, "day": None}]
+    assert [engine.schema(frame).field(one.name).type for one in wanted.columns] == [
+        arrow_type(c) for c in wanted.columns
+    ]
+
+
 def test_our_own_columns_are_no_source_columns() -> None:
     with pytest.raises(ConfigError):
-        conform(contract("t", column("id", source="_load")), bronze_schema(["a"]), derived=False)
+        conform(contract("t", column("id", source="_load", required=True)), bronze_schema(["a"]), derived=False)
 
 
 def test_what_a_function_derives_may_be_absent() -> None:

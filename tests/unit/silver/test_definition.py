@@ -1,4 +1,4 @@
-"""What a table's rows were made with: what changes it, what does not, and the difference in words."""
+"""What a table's rows were made with: what changes it, and what does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catchment.contract import Contract, Freshness, RowRule, SetRule
-from catchment.silver.definition import LookedUp, Table, differences, fingerprint
+from catchment.silver.definition import Table, fingerprint
 from catchment.silver.refine import RefineFunction
 from catchment.testing.fakes import column, contract
 
@@ -62,44 +62,6 @@ def test_words_order_and_rules_over_loads_change_nothing(same: Contract) -> None
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        (replace(TABLE, mode="append"), ["~ mode: merge -> append"]),
-        (replace(TABLE, latest_by=None), ["~ latest_by: n -> None"]),
-        (replace(TABLE, streams=("src.other",)), ["~ from: src.rows -> src.other"]),
-        (replace(TABLE, lookups={"users": LookedUp(CONTRACT)}), ["~ with: nothing -> users"]),
-        (replace(TABLE, contract=_with_column("n", minimum=1)), ["~ n: minimum 0 -> 1"]),
-        (replace(TABLE, contract=_with_column("n", minimum=None)), ["~ n: minimum 0 -> none"]),
-        (replace(TABLE, contract=_with_column("n", type="number")), ['~ n: type "integer" -> "number"']),
-        (replace(TABLE, contract=_with_column("n", enum=(1, 2, 3))), ["~ n: enum [1, 2] -> [1, 2, 3]"]),
-        (replace(TABLE, contract=_with_column("n", source="m")), ['~ n: source "n" -> "m"']),
-        (replace(TABLE, contract=_with_column("n", pattern="ü")), ['~ n: pattern none -> "ü"']),
-        (
-            replace(TABLE, contract=_with_column("n", key_position=2)),
-            ["~ key: id -> id, n"],
-        ),
-        (
-            replace(TABLE, contract=replace(CONTRACT, columns=(*CONTRACT.columns, column("x", "date")))),
-            ["+ column x (date)"],
-        ),
-        (replace(TABLE, contract=replace(CONTRACT, columns=CONTRACT.columns[:1])), ["- column n"]),
-        (
-            replace(TABLE, contract=replace(CONTRACT, row_rules=(RowRule("own", "n < 6", "too large"),))),
-            ["- rule n < 5", "+ rule n < 6"],
-        ),
-    ],
-)
-def test_what_decides_rows_is_told_in_words(changed: Table, words: list[str]) -> None:
-    before, after = TABLE.definition(), changed.definition()
-    assert fingerprint(before) != fingerprint(after)
-    assert differences(before, after) == words
-
-
-def test_a_definition_that_is_no_longer_known_is_said_to_be() -> None:
-    assert differences(None, TABLE.definition()) == ["~ made with a definition that is no longer known"]
-
-
-@pytest.mark.parametrize(
     "text",
     [
         FUNCTION.replace("# twice", "# two times"),
@@ -122,9 +84,11 @@ def test_code_of_a_refine_function_changes_the_definition(tmp_path: Path, text: 
     first = replace(TABLE, function=_function(tmp_path, FUNCTION)).definition()
     other = replace(TABLE, function=_function(tmp_path, text)).definition()
     assert fingerprint(first) != fingerprint(other)
-    assert differences(first, other) == ["~ refine function changed"]
 
 
-def test_a_refine_function_that_comes_or_goes_changes_the_definition(tmp_path: Path) -> None:
-    with_function = replace(TABLE, function=_function(tmp_path, FUNCTION)).definition()
-    assert differences(TABLE.definition(), with_function) == ["~ refine function changed"]
+def test_what_the_mode_looks_at_is_heeded() -> None:
+    assert TABLE.heeded() == {"id", "n"}
+    deletes = replace(TABLE, latest_by=None, deleted_when="N > 3 and lower('x') = 'y'")
+    assert deletes.heeded() == {"id", "n"}
+    window = replace(TABLE, latest_by=None, event_time="n", slice=("a", "b"))
+    assert window.heeded() == {"id", "n", "a", "b"}

@@ -20,7 +20,7 @@ _PATH = re.compile(r"""\$(\.[A-Za-z_][\w-]*|\."[^"]+"|\[[0-9]+\]|\['[^']+'\])*""
 
 # What the standard lets a property say and nothing here acts on; plain words about a column are not listed.
 _NOT_ACTED_ON = (
-    "encryptedName", "partitioned", "partitionKeyPosition", "relationships", "properties", "items",
+    "encryptedName", "partitioned", "partitionKeyPosition", "properties", "items",
 )  # fmt: skip
 _CUSTOM = ("formats", "nullMarkers")
 

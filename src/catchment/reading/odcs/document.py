@@ -1,16 +1,17 @@
-"""One ODCS document into one Contract: the schema object of a table, its columns, rules and freshness."""
+"""One ODCS document into one Contract: the schema object of a table, its columns, rules, references and freshness."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from catchment.contract import Contract, Freshness
+from catchment.contract import Contract, Freshness, Reference
 from catchment.naming import did_you_mean
 from catchment.reading.documents import Findings, Node, parse
 from catchment.reading.odcs import keys
 from catchment.reading.odcs.columns import read_columns
 from catchment.reading.odcs.quality import Rules, finish, read_quality
+from catchment.reading.odcs.relationships import read_references
 
 if TYPE_CHECKING:
     from catchment.errors import Problem
@@ -64,8 +65,7 @@ def _contract(root: Node | None, table: str, findings: Findings) -> Contract | N
         read_quality(draft.node, draft, rules)
     read_quality(schema, None, rules)
     finish(rules)
-    if "relationships" in schema.entries():
-        findings.warning(schema.key_place("relationships"), "relationships is read but not acted on yet", key=table)
+    references = read_references(schema, drafts, table, findings)
     freshness = _freshness(root, schema, rules)
     if findings.failed:
         return None
@@ -76,10 +76,21 @@ def _contract(root: Node | None, table: str, findings: Findings) -> Contract | N
         columns=tuple(draft.column() for draft in drafts),
         row_rules=tuple(rules.row_rules),
         set_rules=tuple(rules.set_rules),
+        references=tuple(reference for reference, _ in references),
         freshness=freshness,
         description=schema.string("description"),
         file=findings.file,
     )
+
+
+def located_references(root: Node, contract: Contract) -> list[tuple[Reference, Node]]:
+    """The references of a contract that was read from `root`, each with where it stands."""
+    unheard = Findings(contract.file)
+    schema = _schema(root, contract.table, unheard)
+    if schema is None or not contract.references:
+        return []
+    drafts = read_columns(schema, contract.table, _text(root, "apiVersion"), unheard)
+    return read_references(schema, drafts, contract.table, unheard)
 
 
 def _text(root: Node, key: str) -> str:

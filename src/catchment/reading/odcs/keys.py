@@ -39,6 +39,7 @@ SLA = _words(
     "id property value valueExt unit element driver description scheduler schedule customProperties"
     " authoritativeDefinitions"
 )
+RELATIONSHIP = _words("id type from to customProperties")
 ENUM = _words("id value label description tags customProperties authoritativeDefinitions")
 CUSTOM_PROPERTY = _words("id property value description vendor")
 

@@ -16,6 +16,7 @@ from catchment.reading.odcs.options import Draft, pattern_fault
 
 METRICS = ("nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount")
 IMPLEMENTATIONS = ("condition", "rejectedShare")
+SEVERITIES = ("info", "warning", "error")
 _ON_COLUMN = "this metric looks at one column"
 
 Bounds = tuple[float | None, float | None]
@@ -81,6 +82,11 @@ class _Rule:
     def not_acted_on(self, what: str, at: Node | None = None, cure: str | None = None) -> None:
         self.rules.findings.warning(at or self.node, f"{what} is read but not acted on yet", cure=cure, key=self.key)
 
+    @property
+    def severity(self) -> Literal["warn", "stop"]:
+        """Of a rule over a load; `error` stops it before the commit."""
+        return "stop" if self.node.string("severity") == "error" else "warn"
+
     def name(self, otherwise: str) -> str:
         return self.node.string("name") or otherwise
 
@@ -105,6 +111,10 @@ def _read_rule(rule: _Rule) -> None:
     else:
         cure = did_you_mean(kind, ("text", "library", "sql", "custom")) or "write library, custom, sql or text"
         rule.error(rule.node.get("type"), f"no type of rule `{shorten(kind)}`", cure)
+    severity = rule.node.get("severity")
+    if severity is not None and severity.value not in SEVERITIES:
+        cure = did_you_mean(severity.text, SEVERITIES) or f"there are {', '.join(SEVERITIES)}"
+        rule.not_acted_on(f"severity {severity.kind()}", severity, cure=cure)
     for unused in ("schedule", "scheduler"):
         if unused in rule.node.entries():
             rule.not_acted_on(unused, rule.node.get(unused))
@@ -207,7 +217,7 @@ def _add_set(
     ]
     message = rule.message(f"{words}: {_range(least, most)}{' percent' if unit == 'percent' else ''}")
     name = rule.rules.unique_name(rule.name(f"{measure} of {subject}" if columns else measure))
-    rule.rules.set_rules.append(SetRule(name, measure, message, columns, least, most, unit))
+    rule.rules.set_rules.append(SetRule(name, measure, message, columns, least, most, unit, rule.severity))
 
 
 def _range(least: float | None, most: float | None) -> str:
@@ -338,10 +348,15 @@ def _duplicates(rule: _Rule, bounds: Bounds) -> None:
         columns = ()
     if not columns:
         rule.error(None, "duplicateValues of a table needs columns", "write arguments: {properties: [a, b]}")
-    elif rule.draft is not None and columns == (rule.draft.name,) and _none_allowed(rule, bounds):
+    elif rule.draft is not None and columns == (rule.draft.name,) and _is_plain_unique(rule, bounds):
         rule.draft.values["unique"] = True
     else:
         _add_set(rule, bounds, "duplicates", columns)
+
+
+def _is_plain_unique(rule: _Rule, bounds: Bounds) -> bool:
+    """Whether the rule says no more than `unique: true`, which warns."""
+    return _none_allowed(rule, bounds) and rule.severity == "warn"
 
 
 def _rows(rule: _Rule, bounds: Bounds) -> None:
@@ -413,7 +428,13 @@ def _rejected_share(rule: _Rule, node: Node) -> None:
         return
     message = rule.message(f"more than {value * 100:g} % of the rows were rejected")
     rule.rules.set_rules.append(
-        SetRule(rule.rules.unique_name(rule.name("rejected share")), "rejected_share", message, maximum=value)
+        SetRule(
+            rule.rules.unique_name(rule.name("rejected share")),
+            "rejected_share",
+            message,
+            maximum=value,
+            severity=rule.severity,
+        )
     )
 
 

@@ -11,7 +11,16 @@ from typing import Any
 from catchment.contract import Contract
 from catchment.errors import ConfigError, Problem, ProjectProblems
 from catchment.naming import bronze_table, did_you_mean
-from catchment.reading.declaration import FILE, MEMORY, FilesSource, Gold, ProjectFile, SilverTable, Target
+from catchment.reading.declaration import (
+    FILE,
+    MEMORY,
+    FileStream,
+    Gold,
+    ProjectFile,
+    SilverTable,
+    Source,
+    Target,
+)
 from catchment.reading.mistakes import read
 from catchment.records import Feed
 
@@ -22,7 +31,7 @@ class Project:
 
     name: str
     folder: Path
-    sources: Mapping[str, FilesSource]
+    sources: Mapping[str, Source]
     silver: Mapping[str, SilverTable]
     gold: Gold | None
     targets: Mapping[str, Target]
@@ -51,10 +60,23 @@ class Project:
         source, _, name = stream.partition(".")
         return self.sources[source].streams[name].full
 
+    def brings_documents(self, stream: str) -> bool:
+        """Whether the stream's rows are documents, as far as the project tells."""
+        source, _, name = stream.partition(".")
+        settings = self.sources[source].streams[name]
+        if not isinstance(settings, FileStream):
+            return False
+        return settings.format in ("jsonl", "json") or (settings.format is None and "json" in settings.path)
+
     def feeds(self) -> tuple[Feed, ...]:
         """Every stream in the order of the file."""
-        names = [f"{source}.{stream}" for source, found in self.sources.items() for stream in found.streams]
-        return tuple(Feed(name, bronze_table(name)) for name in names)
+        return tuple(
+            self.feed(f"{source}.{stream}") for source, found in self.sources.items() for stream in found.streams
+        )
+
+    def feed(self, name: str) -> Feed:
+        """The stream `source.stream`."""
+        return Feed(name, bronze_table(name))
 
 
 def load_project(folder: Path) -> Project:

@@ -1,0 +1,186 @@
+"""Before a run: what each step would do now, told from listings, logs and definitions, without reading a row.
+
+The log of a table is always looked at. What a source says of a stream is recalled where neither the stream's listing
+nor its table has moved since: over very many tables hardly anything is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from catchment import naming
+from catchment.connected import Connected
+from catchment.naming import TableName
+from catchment.plan import needs, plan
+from catchment.project import Project
+from catchment.recall import Recall, digest
+from catchment.records import Cursor, Description, Feed, Glance, Notice, Pending, Progress, Step
+from catchment.silver.definition import Table, fingerprint
+
+if TYPE_CHECKING:
+    from catchment.interfaces import Source
+    from catchment.silver.differences import Difference
+
+_NOTHING_NEW = "nothing new"
+_GOLD = "gold"
+
+
+def steps(project: Project, target: str | None, select: Sequence[str] = ()) -> tuple[Step, ...]:
+    """The plan of a selection; gold waits only for the silver tables that its models read."""
+    return plan(project, select, gold_reads=Connected.of(project, target).gold_reads())
+
+
+def pending(project: Project, target: str | None, steps: Sequence[Step]) -> Sequence[Pending]:
+    """What each step would do now, in words; reads listings, progress and definitions, no rows."""
+    outlook = _Outlook(Connected.of(project, target))
+    found: dict[str, Pending] = {}
+    before = needs(steps)
+    for step in steps:
+        waits = [need for need in sorted(before[step.id]) if found[need].is_new]
+        found[step.id] = outlook.of(step, waits)
+    outlook.recall.save([*(feed.name for feed in project.feeds()), _GOLD])
+    return list(found.values())
+
+
+@dataclass
+class _Outlook:
+    """One look at a project; each table is glanced at once."""
+
+    connected: Connected
+    _sources: dict[str, Source] = field(default_factory=dict)
+    _glances: dict[TableName, Glance | None] = field(default_factory=dict)
+
+    def of(self, step: Step, waits: Sequence[str]) -> Pending:
+        """`waits` are the steps before this one that have something to do."""
+        told: Mapping[str, Callable[[Step, Sequence[str]], Pending]] = {
+            "land": self._land,
+            "refine": self._refine,
+            "model": self._model,
+            "publish": self._publish,
+        }
+        return told[step.kind](step, waits)
+
+    @cached_property
+    def recall(self) -> Recall:
+        return Recall(self.connected.state / "plan" / f"{self.connected.target_name}.json")
+
+    def _glance(self, name: TableName) -> Glance | None:
+        if name not in self._glances:
+            self._glances[name] = self.connected.lake.glance(name)
+        return self._glances[name]
+
+    def _land(self, step: Step, _: Sequence[str]) -> Pending:
+        about = self._described(self.connected.project.feed(step.name))
+        size = f"{about.bytes / 1e6:,.1f} MB" if about.bytes >= 1e5 else f"{about.bytes / 1e3:,.1f} kB"
+        news = f"{about.items:,} new {about.item}{'' if about.items == 1 else 's'}, {size}"
+        words = "; ".join([news if about.is_new else _NOTHING_NEW, *(notice.message for notice in about.notices)])
+        return Pending(step, about.is_new, words)
+
+    def _described(self, feed: Feed) -> Description:
+        outside, table = self.connected.mark(feed.name), self._glance(feed.table)
+        if outside is None:
+            return self._describe(feed)
+        key = digest(outside, "" if table is None else table.mark)
+        recalled = self.recall.get(feed.name, key)
+        if recalled is not None:
+            notices = tuple(Notice(**notice) for notice in recalled["notices"])
+            return Description(**{**recalled, "notices": notices})
+        found = self._describe(feed)
+        self.recall.put(feed.name, key, asdict(found))
+        return found
+
+    def _describe(self, feed: Feed) -> Description:
+        name = feed.name.partition(".")[0]
+        if name not in self._sources:
+            self._sources[name] = self.connected.source(name)
+        glance, since = self._glance(feed.table), None
+        if glance is not None and (value := glance.progress.cursors.get("land")) is not None:
+            since = Cursor(value, self.connected.lake.seen(feed.table, glance.progress))
+        return self._sources[name].describe(feed, since)
+
+    def _refine(self, step: Step, waits: Sequence[str]) -> Pending:
+        table = self.connected.silver(step.name.partition(".")[2])
+        silver = self._glance(naming.silver_table(table.name))
+        progress = silver.progress if silver is not None else Progress()
+        inputs = [naming.bronze_table(stream) for stream in table.streams]
+        found = self._differences(table, progress)
+        changed = tuple((difference.words, difference.effect) for difference in found)
+        if found:
+            from catchment.silver.differences import choices
+
+            orders = choices(table.name, found)
+            if orders:
+                rows = sum(self._rows(bronze) for bronze in inputs)
+                return Pending(step, True, "definition changed", changed=changed, choices=orders, rows=rows)
+        if waits:
+            return Pending(step, True, _after(waits), changed=changed)
+        words = [told for bronze in inputs if (told := self._new(bronze, progress)) is not None]
+        if self._tries_again(table, progress):
+            words.append("rows that waited for others, once more")
+        if changed and not words:
+            words.append("definition changed")
+        return Pending(step, bool(words), ", ".join(words) or _NOTHING_NEW, changed=changed)
+
+    def _tries_again(self, table: Table, progress: Progress) -> bool:
+        if not progress.waiting:
+            return False
+        from catchment.silver.step import refers_anew
+
+        return refers_anew(table, self.connected.lake, progress)
+
+    def _differences(self, table: Table, progress: Progress) -> Sequence[Difference]:
+        """How the table's definition differs from the one that its rows were made with."""
+        definition = table.definition()
+        if progress.definition in (None, fingerprint(definition)):
+            return ()
+        from catchment.silver.differences import differences
+
+        return differences(self.connected.lake.definition(progress.definition or ""), definition)
+
+    def _new(self, name: TableName, progress: Progress) -> str | None:
+        """What is new in a bronze table for the silver table with this progress; None: nothing. Raises Unfenced."""
+        glance = self._glance(name)
+        taken = progress.cursors.get("refine", {}).get(str(name), 0)
+        if glance is None or glance.progress.generation == taken:
+            return None
+        from catchment.silver.step import span
+
+        bronze = self.connected.lake.open(name)
+        new = span(bronze, progress) if bronze is not None else None
+        return f"loads {new.after + 1}-{new.to} of {name}" if new is not None and new.scan.files else None
+
+    def _rows(self, name: TableName) -> int:
+        table = self.connected.lake.open(name)
+        return 0 if table is None else table.scan().rows
+
+    def _model(self, step: Step, waits: Sequence[str]) -> Pending:
+        if waits:
+            return Pending(step, True, _after(waits))
+        why = self._gold_changes(step)
+        return Pending(step, bool(why), "; ".join(why) or _NOTHING_NEW)
+
+    def _gold_changes(self, step: Step) -> Sequence[str]:
+        """Why gold has to be built, recalled where neither its tables nor its project nor what is served moved."""
+        from catchment.gold import dbt
+        from catchment.gold.build import changes
+
+        served, project = self.connected.warehouse.served(), dbt.fingerprint(self.connected.dbt.folder)
+        tables = [(name, self._glance(TableName.parse(name))) for name in step.reads]
+        marks = [f"{name} {'' if glance is None else glance.mark}" for name, glance in tables]
+        key = digest(repr(served), project, *marks)
+        recalled: Sequence[str] | None = self.recall.get(_GOLD, key)
+        if recalled is not None:
+            return recalled
+        why = changes(served, self.connected.pinned(), project)
+        self.recall.put(_GOLD, key, why)
+        return why
+
+    def _publish(self, step: Step, waits: Sequence[str]) -> Pending:
+        return Pending(step, bool(waits), "after model" if waits else _NOTHING_NEW)
+
+
+def _after(waits: Sequence[str]) -> str:
+    return f"after {', '.join(sorted({need.partition(':')[0] for need in waits}))}"

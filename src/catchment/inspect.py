@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,28 +17,100 @@ from catchment.connected import Connected
 from catchment.errors import ConfigError, Problem
 from catchment.naming import TableName
 from catchment.project import Project
-from catchment.records import Preview, QuarantineSummary, Rejected, Scan
-from catchment.silver.definition import Table
-from catchment.silver.judge import QUARANTINE, count_reasons, parsed
+from catchment.reading.moments import words
+from catchment.records import FileForm, Preview, Progress, QuarantineSummary, Rejected, Scan
+from catchment.silver import definition as definitions
+from catchment.silver.judge import HELD, count_reasons, parsed
 from catchment.silver.rehearsal import rehearse
-from catchment.silver.step import Rows, lookups
+from catchment.silver.rows import Rows, lookups, referred_keys
 
 if TYPE_CHECKING:
-    from catchment.interfaces import Engine
+    from catchment.interfaces import Engine, Table
 
 _REASONS = 20
 
+# The layers of which earlier versions are kept.
+_LAKE = ("bronze", "silver", "quarantine")
 
-def query(project: Project, target: str | None, sql: str) -> pa.RecordBatchReader:
-    """Rows of a reading statement over bronze, silver, quarantine and gold, streamed. Raises ConfigError."""
+
+def query(project: Project, target: str | None, sql: str, as_of: int | datetime | None = None) -> pa.RecordBatchReader:
+    """Rows of a reading statement over bronze, silver, quarantine and gold, streamed; or over the lake as it was.
+
+    Raises ConfigError, also for a table that was not there `as_of` then, and for gold, of which one build is kept.
+    """
     connected = Connected.of(project, target)
-    scans: dict[TableName, Scan] = {}
-    mentioned = sql.lower()
-    for name in connected.lake.list():
-        # Only what the statement may mean is opened: a lake can hold thousands of tables.
-        found = _scan(connected, name) if name.name in mentioned else None
-        scans[name] = found or Scan(files=(), schema=pa.schema([]))
-    return connected.warehouse.query(sql, scans)
+    return connected.warehouse.query(sql, _tables(connected, sql, as_of), gold=as_of is None)
+
+
+def write_query(
+    project: Project,
+    target: str | None,
+    sql: str,
+    path: Path,
+    form: FileForm,
+    *,
+    as_of: int | datetime | None = None,
+    told: Callable[[float], None] | None = None,
+) -> int:
+    """What `query` gives as a new file; the number of rows. Raises ConfigError."""
+    connected = Connected.of(project, target)
+    tables = _tables(connected, sql, as_of)
+    return connected.warehouse.export(sql, tables, path, form, gold=as_of is None, told=told)
+
+
+def _tables(connected: Connected, sql: str, as_of: int | datetime | None) -> dict[TableName, Scan]:
+    """Every table of the lake; only what the statement may mean is opened, for a lake can hold thousands."""
+    known = connected.lake.list()
+    nothing = Scan(files=(), schema=pa.schema([]))
+    if as_of is None:
+        mentioned = sql.lower()
+        return {name: (_scan(connected, name) if name.name in mentioned else None) or nothing for name in known}
+    meant = _meant(sql, as_of, known)
+    return {name: scan_as_of(connected, name, as_of) if name in meant else nothing for name in known}
+
+
+def _meant(sql: str, as_of: int | datetime, known: Sequence[TableName]) -> set[TableName]:
+    """The tables that a statement reads as of another time; those that are not there are told by the warehouse."""
+    found = _mentioned(sql)
+    later = sorted(name for name in found if name.layer not in _LAKE)
+    if later:
+        message = f"{later[0]} cannot be read as of {words(as_of)}: of gold only the build that is served is kept"
+        raise ConfigError(message, hint="ask bronze, silver or quarantine, or leave the time out")
+    if isinstance(as_of, int) and len(found) > 1:
+        message = f"a version is one table's own, and this names {', '.join(sorted(map(str, found)))}"
+        raise ConfigError(message, hint="give a time instead, such as 2026-11-01T08:30Z: it means all of them")
+    return {name for name in known if TableName(name.layer, name.name.lower()) in found}
+
+
+def _mentioned(sql: str) -> set[TableName]:
+    """What stands behind a schema in a statement, in small letters. Raises ConfigError for what cannot be parsed."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        statements = sqlglot.parse(sql, read="duckdb")
+    except sqlglot.ParseError as error:
+        message = f"the query was not understood: {str(error).partition(chr(10))[0]}"
+        raise ConfigError(message) from error
+    tables = [table for statement in statements if statement is not None for table in statement.find_all(exp.Table)]
+    return {TableName(table.db.lower(), table.name.lower()) for table in tables if table.db}
+
+
+def scan_as_of(connected: Connected, name: TableName, as_of: int | datetime) -> Scan:
+    """A table of the lake as it was. Raises ConfigError where it was not there, or is no longer kept.
+
+    Versions of a quarantine table are those of its silver table: a verdict counts where silver's state names it.
+    """
+    silver = None
+    at = as_of
+    if name.layer == "quarantine":
+        silver = connected.lake.open(naming.silver_table(name.name), as_of)
+        at = as_of if silver is None or isinstance(as_of, datetime) else silver.history(1)[0].at
+    table = connected.lake.open(name, at)
+    if table is None:
+        message = f"{name} was not there yet as of {words(as_of)}, or nothing from then is kept"
+        raise ConfigError(message, hint=f"its versions: catchment status --versions {name}")
+    return _counting(table.scan(), silver) if name.layer == "quarantine" else table.scan()
 
 
 def _scan(connected: Connected, name: TableName) -> Scan | None:
@@ -46,7 +120,13 @@ def _scan(connected: Connected, name: TableName) -> Scan | None:
     table = connected.lake.open(name)
     if table is None or name.layer != "quarantine":
         return None if table is None else table.scan()
-    return replace(table.scan(), judged=() if silver is None else tuple(silver.progress().judged))
+    return _counting(table.scan(), silver)
+
+
+def _counting(scan: Scan, silver: Table | None) -> Scan:
+    """A quarantine table's rows that silver's state names."""
+    progress = Progress() if silver is None else silver.progress()
+    return replace(scan, judged=tuple(progress.judged), waiting=tuple(progress.waiting))
 
 
 def quarantine_summaries(project: Project, target: str | None) -> Sequence[QuarantineSummary]:
@@ -77,19 +157,46 @@ def standing_rejects(connected: Connected, engine: Engine[Any], silver: TableNam
     return None if scan is None else engine.frame(scan)
 
 
-def quarantine_rows(project: Project, target: str | None, table: str, limit: int) -> Sequence[Rejected]:
-    """The newest rejected rows of a silver table. Raises ConfigError for a table that is not there."""
-    name = _silver_name(project, table)
+def quarantine_rows(
+    project: Project, target: str | None, table: str, limit: int, *, held: bool = False
+) -> Sequence[Rejected]:
+    """The newest rejected and waiting rows of a silver table, or those that are `held`. Raises ConfigError for a table
+    that is not there."""
+    name = silver_name(project, table)
     connected = Connected.of(project, target)
     engine = connected.engine()
     try:
-        rejects = standing_rejects(connected, engine, name)
+        rejects = _held_rows(connected, engine, name) if held else standing_rejects(connected, engine, name)
         if rejects is None:
             return ()
         newest = parsed(f"SELECT * FROM rejects ORDER BY _load DESC, _row, _shard LIMIT {limit}")
         return _rejected(name, engine.fetch(newest, {"rejects": rejects}))
     finally:
         engine.close()
+
+
+def held_span(connected: Connected, silver: TableName) -> Mapping[str, Any] | None:
+    """What is held of a silver table now, as its quarantine's state tells it; None where nothing is."""
+    quarantine, table = connected.lake.open(naming.quarantine_table(silver)), connected.lake.open(silver)
+    found = quarantine.progress().cursors.get("held") if quarantine is not None else None
+    if found is None or table is None:
+        return None
+    cursors = table.progress().cursors
+    passed = [cursors.get(step, {}) for step in ("refine", "accept")]
+    if any(all(int(at.get(name, 0)) >= to for name, to in found["spans"].items()) for at in passed):
+        return None
+    return found
+
+
+def _held_rows(connected: Connected, engine: Engine[Any], silver: TableName) -> Any:
+    """The rows of the span that a rule holds back, None where none is."""
+    held = held_span(connected, silver)
+    quarantine = connected.lake.open(naming.quarantine_table(silver))
+    if held is None or quarantine is None:
+        return None
+    rows = engine.frame(quarantine.scan(within={"_judged": (held["judged"], held["judged"])}))
+    chosen = f"SELECT * FROM q WHERE status = {naming.literal(HELD)} AND _judged = {held['judged']:d}"
+    return engine.query(parsed(chosen), {"q": rows})
 
 
 def _rejected(table: TableName, rows: pa.Table) -> tuple[Rejected, ...]:
@@ -103,6 +210,7 @@ def _rejected(table: TableName, rows: pa.Table) -> tuple[Rejected, ...]:
             judged=row["_judged"],
             reasons=tuple((r["column"], r["rule"], r["message"], r["value"]) for r in row["reasons"]),
             raw=row["raw"],
+            status=row["status"],
         )
         for row in rows.to_pylist()
     )
@@ -111,59 +219,77 @@ def _rejected(table: TableName, rows: pa.Table) -> tuple[Rejected, ...]:
 def preview(project: Project, target: str | None, table: str, limit: int) -> Preview:
     """What a refine of everything in the table's input would give: bronze where it has landed, and the source's new
     rows beside it. Nothing is written. Raises ConfigError."""
-    name = _silver_name(project, table)
+    name = silver_name(project, table)
     connected = Connected.of(project, target)
     declared = connected.silver(name.name)
     engine = connected.engine()
     connected.state.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="preview-", dir=connected.state) as folder:
         try:
-            frame, schema = _input(connected, declared, engine, folder)
-            rows = Rows(declared, engine, schema, 0, lookups(declared, connected.lake, engine))
-            rows.over(frame)
-            return _previewed(name, engine, rows, limit)
+            looked_up, referred = (
+                lookups(declared, connected.lake, engine),
+                referred_keys(declared, connected.lake, engine),
+            )
+            taken = []
+            for stream, frame, schema in _inputs(connected, declared, engine, folder):
+                rows = Rows(declared, stream, engine, schema, 0, looked_up, referred)
+                rows.over(frame)
+                taken.append(rows)
+            return _previewed(name, engine, taken, limit)
         finally:
             engine.close()
 
 
-def _input(connected: Connected, declared: Table, engine: Engine[Any], folder: str) -> tuple[Any, pa.Schema]:
-    """Everything a silver table would be made from, and the columns it has."""
-    bronze = connected.lake.open(naming.bronze_table(declared.streams[0]))
-    feed = next(feed for feed in connected.project.feeds() if feed.name == declared.streams[0])
-    fresh = arriving(connected.source(feed.name.partition(".")[0]), feed, bronze, engine, folder)
-    if fresh is None and bronze is None:
-        message = f"{feed.table} is empty and {feed.name} brings no rows"
+def _inputs(
+    connected: Connected, declared: definitions.Table, engine: Engine[Any], folder: str
+) -> list[tuple[str, Any, pa.Schema]]:
+    """Everything a silver table would be made from, by stream, and the columns it has. Raises ConfigError for none."""
+    found = []
+    for stream in declared.streams:
+        bronze = connected.lake.open(naming.bronze_table(stream))
+        feed = next(feed for feed in connected.project.feeds() if feed.name == stream)
+        fresh = arriving(connected.source(feed.name.partition(".")[0]), feed, bronze, engine, folder)
+        scans = [] if bronze is None else [bronze.scan()]
+        if fresh is not None:
+            files, schema = fresh
+            scans.append(Scan(files=tuple(file.path for file in files), schema=schema))
+        if not scans:
+            continue
+        frames = {f"part_{place}": engine.frame(scan) for place, scan in enumerate(scans)}
+        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in frames)
+        schema = pa.unify_schemas([scan.schema for scan in scans])
+        found.append((stream, engine.query(parsed(union), frames), schema))
+    if not found:
+        tables = ", ".join(str(naming.bronze_table(stream)) for stream in declared.streams)
+        message = f"{tables} {'is' if len(declared.streams) == 1 else 'are'} empty and no stream brings rows"
         raise ConfigError(message, hint="catchment plan shows what each stream would bring")
-    scans = [] if bronze is None else [bronze.scan()]
-    if fresh is not None:
-        files, schema = fresh
-        scans.append(Scan(files=tuple(file.path for file in files), schema=schema))
-    frames = {f"part_{place}": engine.frame(scan) for place, scan in enumerate(scans)}
-    union = " UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in frames)
-    return engine.query(parsed(union), frames), pa.unify_schemas([scan.schema for scan in scans])
+    return found
 
 
-def _previewed(name: TableName, engine: Engine[Any], rows: Rows, limit: int) -> Preview:
-    bad = rows.bad()
-    frames: Mapping[str, Any] = {f"bad_{place}": frame for place, frame in enumerate(bad)}
-    union = " UNION ALL BY NAME ".join(f"SELECT * FROM {frame}" for frame in frames)
-    rejects = engine.frame(engine.fetch(parsed(union), frames)) if frames else engine.frame(QUARANTINE.empty_table())
+def _previewed(name: TableName, engine: Engine[Any], taken: Sequence[Rows], limit: int) -> Preview:
+    bad = [frame for rows in taken for frame in rows.bad()]
+    rejects = _union(engine, bad)
     failed = engine.fetch(parsed("SELECT count(*) AS n FROM rejects"), {"rejects": rejects}).column("n")[0].as_py()
     reasons = engine.fetch(count_reasons(_REASONS), {"rejects": rejects}).to_pylist()
-    columns = ", ".join(naming.quoted(column.name) for column in rows.contract.columns)
-    good = rows.good()
+    columns = ", ".join(naming.quoted(column.name) for column in taken[0].contract.columns)
+    good = _union(engine, [rows.good() for rows in taken])
     shown = engine.fetch(parsed(f"SELECT {columns} FROM good ORDER BY _load, _row LIMIT {limit}"), {"good": good})
     passed = engine.fetch(parsed("SELECT count(*) AS n FROM good"), {"good": good}).column("n")[0].as_py()
     some = engine.fetch(parsed(f"SELECT * FROM rejects ORDER BY _load, _row LIMIT {limit}"), {"rejects": rejects})
     return Preview(
         table=str(name),
-        read=rows.read,
+        read=sum(rows.read for rows in taken),
         passed=passed,
         failed=failed,
         reasons=tuple((row["words"], row["n"]) for row in reasons),
         good=shown,
         bad=_rejected(name, some),
     )
+
+
+def _union(engine: Engine[Any], parts: Sequence[Any]) -> Any:
+    frames = {f"part_{place}": frame for place, frame in enumerate(parts)}
+    return engine.query(parsed(" UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in frames)), frames)
 
 
 def rehearsals(project: Project) -> list[Problem]:
@@ -173,18 +299,18 @@ def rehearsals(project: Project) -> list[Problem]:
     try:
         found = []
         for name, declared in project.silver.items():
-            bronze = connected.lake.open(naming.bronze_table(declared.streams[0]))
-            source, _, stream = declared.streams[0].partition(".")
-            settings = project.sources[source].streams[stream]
-            documents = settings.format == "jsonl" or (settings.format is None and "json" in settings.path)
-            schema = None if bronze is None else bronze.schema()
-            found += rehearse(connected.silver(name), engine, documents=documents, bronze=schema)
+            for feed in declared.streams:
+                bronze = connected.lake.open(naming.bronze_table(feed))
+                schema = None if bronze is None else bronze.schema()
+                documents = project.brings_documents(feed)
+                found += rehearse(connected.silver(name), engine, feed, documents=documents, bronze=schema)
         return found
     finally:
         engine.close()
 
 
-def _silver_name(project: Project, table: str) -> TableName:
+def silver_name(project: Project, table: str) -> TableName:
+    """The silver table that is meant by `sales` or `silver.sales`. Raises ConfigError, with the nearest name."""
     name = table.removeprefix("silver.")
     if name not in project.silver:
         message = f"no table {table} in this project"
@@ -192,3 +318,45 @@ def _silver_name(project: Project, table: str) -> TableName:
         known = ", ".join(f"silver.{known}" for known in project.silver) or "no silver tables"
         raise ConfigError(message, hint=f"did you mean silver.{near}?" if near else f"there are {known}")
     return naming.silver_table(name)
+
+
+def loads_between(
+    project: Project,
+    target: str | None,
+    table: str,
+    stream: str | None,
+    since: int | datetime | None,
+    until: int | datetime | None,
+) -> tuple[int, int]:
+    """The loads of a silver table's stream that landed from `since` on and before `until`, `(after, to]`.
+
+    Raises ConfigError where there are none, or where the stream must be named.
+    """
+    if isinstance(since, int) or isinstance(until, int):
+        message = "--since and --until are times"
+        raise ConfigError(message, hint="write 2026-11-01T08:30Z or 2026-11-01, or name --loads 2-5")
+    name = silver_name(project, table)
+    streams = project.silver[name.name].streams
+    if stream is None and len(streams) > 1:
+        message = f"{name} has several streams: {', '.join(streams)}"
+        raise ConfigError(message, hint=f"name one, such as --stream {streams[0]}")
+    connected = Connected.of(project, target)
+    bronze = connected.lake.open(naming.bronze_table(stream or streams[0]))
+    wanted = [
+        f"_loaded_at {sign} TIMESTAMPTZ {naming.literal(at.isoformat())}"
+        for sign, at in ((">=", since), ("<", until))
+        if at is not None
+    ]
+    engine = connected.engine()
+    try:
+        found: dict[str, Any] = {"low": None}
+        if bronze is not None:
+            frames = {"b": engine.frame(bronze.scan(within={"_loaded_at": (since, until)}))}
+            bounds = f"SELECT min(_load) AS low, max(_load) AS high FROM b WHERE {' AND '.join(wanted) or 'TRUE'}"
+            found = engine.fetch(parsed(bounds), frames).to_pylist()[0]
+    finally:
+        engine.close()
+    if found["low"] is None:
+        message = f"no load of {stream or streams[0]} landed then"
+        raise ConfigError(message, hint=f"catchment status --versions {naming.bronze_table(stream or streams[0])}")
+    return found["low"] - 1, found["high"]

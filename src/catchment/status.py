@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming
 from catchment.connected import Connected
+from catchment.errors import ConfigError
 from catchment.gold.build import changes
-from catchment.inspect import standing_rejects
+from catchment.inspect import held_span, standing_rejects
 from catchment.naming import TableName
 from catchment.project import Project
-from catchment.records import GoldStatus, LastRun, Status, TableStatus
+from catchment.records import GoldStatus, LastRun, Progress, Scan, Status, TableStatus, TableVersion
+from catchment.silver.definition import Table
 from catchment.silver.judge import parsed
 
 if TYPE_CHECKING:
     from catchment.interfaces import Engine
 
 
-def status(project: Project, target: str | None, *, now: datetime | None = None) -> Status:
-    """Every table of the project; `now` is an instant in UTC against which freshness is told."""
+def status(project: Project, target: str | None, *, now: datetime | None = None, gaps: bool = False) -> Status:
+    """Every table of the project; `now` is an instant in UTC against which freshness is told.
+
+    With `gaps` also the days without a row in silver, for which a whole column is read.
+    """
     connected = Connected.of(project, target)
     engine = connected.engine()
     try:
         bronze = [_bronze(connected, feed.table) for feed in project.feeds()]
-        silver = [_silver(connected, engine, name, now or datetime.now(UTC)) for name in project.silver]
+        silver = [_silver(connected, engine, name, now or datetime.now(UTC), gaps) for name in project.silver]
     finally:
         engine.close()
     found = [table for table in [*bronze, *silver] if table is not None]
     return Status(project.name, connected.target_name, tuple(found), _gold(connected), _last_run(connected))
+
+
+def versions(project: Project, target: str | None, table: str, limit: int | None = None) -> Sequence[TableVersion]:
+    """The versions of a table of the lake that can be read again, newest first. Raises ConfigError."""
+    connected = Connected.of(project, target)
+    name = _lake_table(connected, table)
+    found = []
+    opened = connected.lake.open(name)
+    for commit in [] if opened is None else opened.history(limit):
+        try:
+            then = connected.lake.open(name, commit.pin.version)
+        except ConfigError:  # it is no longer kept
+            continue
+        if then is not None:
+            rows = then.scan().rows
+            found.append(TableVersion(commit.pin.version, commit.pin.generation, commit.at, rows, commit.operation))
+    return found
+
+
+def _lake_table(connected: Connected, table: str) -> TableName:
+    known = {str(name): name for name in connected.lake.list()}
+    if table not in known:
+        message = f"no table {table} in the lake"
+        hint = naming.did_you_mean(table, known) or f"there are {', '.join(known) or 'none yet'}"
+        raise ConfigError(message, hint=hint)
+    return known[table]
 
 
 def _bronze(connected: Connected, name: TableName) -> TableStatus | None:
@@ -36,29 +68,18 @@ def _bronze(connected: Connected, name: TableName) -> TableStatus | None:
     return None if table is None else TableStatus(table=str(name), rows=table.scan().rows, version=table.pin.version)
 
 
-def _silver(connected: Connected, engine: Engine[Any], name: str, now: datetime) -> TableStatus | None:
+def _silver(connected: Connected, engine: Engine[Any], name: str, now: datetime, gaps: bool) -> TableStatus | None:
     full = naming.silver_table(name)
     table = connected.lake.open(full)
     if table is None:
         return None
     declared = connected.silver(name)
-    scan = table.scan()
-    rejects = standing_rejects(connected, engine, full)
-    rejected = 0
-    if rejects is not None:
-        counted = engine.fetch(parsed("SELECT count(*) AS n FROM rejects"), {"rejects": rejects})
-        rejected = counted.column("n")[0].as_py()
-    bronze = connected.lake.open(naming.bronze_table(declared.streams[0]))
-    taken = int(table.progress().cursors.get("refine", {}).get(str(naming.bronze_table(declared.streams[0])), 0))
-    landed = 0 if bronze is None else bronze.scan(loads=(0, taken)).rows
+    scan, progress = table.scan(), table.progress()
+    verdicts = _verdicts(connected, engine, full)
+    landed, behind = _input(connected, declared, progress)
     freshness = declared.contract.freshness
-    newest = None
-    if freshness is not None and scan.files:
-        column = naming.quoted(freshness.column)
-        found = engine.fetch(
-            parsed(f"SELECT CAST(max({column}) AS TIMESTAMPTZ) AS newest FROM t"), {"t": engine.frame(scan)}
-        )
-        newest = found.column("newest")[0].as_py()
+    newest = None if freshness is None else _newest(engine, scan, freshness.column)
+    column = _day_column(declared)
     return TableStatus(
         table=str(full),
         rows=scan.rows,
@@ -66,10 +87,72 @@ def _silver(connected: Connected, engine: Engine[Any], name: str, now: datetime)
         newest=newest,
         age_s=None if newest is None else (now - newest).total_seconds(),
         fresh_within_s=None if freshness is None else freshness.seconds,
-        rejected=rejected,
-        rejected_share=rejected / landed if landed else None,
-        behind=0 if bronze is None else max(0, bronze.progress().generation - taken),
+        rejected=verdicts.get("rejected", 0),
+        rejected_share=verdicts.get("rejected", 0) / landed if landed else None,
+        behind=behind,
+        waiting=verdicts.get("waiting", 0),
+        held=_held(connected, full),
+        gaps=_gaps(engine, scan, column) if gaps and column is not None else None,
     )
+
+
+def _verdicts(connected: Connected, engine: Engine[Any], silver: TableName) -> dict[str, int]:
+    """How many rows are in quarantine, by what they are there: rejected, waiting."""
+    standing = standing_rejects(connected, engine, silver)
+    if standing is None:
+        return {}
+    counted = parsed("SELECT status, count(*) AS n FROM standing GROUP BY status")
+    return {row["status"]: row["n"] for row in engine.fetch(counted, {"standing": standing}).to_pylist()}
+
+
+def _input(connected: Connected, declared: Table, progress: Progress) -> tuple[int, int]:
+    """(rows that were taken of all streams, loads that were not)."""
+    landed = behind = 0
+    for stream in declared.streams:
+        name = naming.bronze_table(stream)
+        bronze = connected.lake.open(name)
+        if bronze is not None:
+            taken = int(progress.cursors.get("refine", {}).get(str(name), 0))
+            landed += bronze.scan(loads=(0, taken)).rows
+            behind += max(0, bronze.progress().generation - taken)
+    return landed, behind
+
+
+def _held(connected: Connected, silver: TableName) -> int:
+    """Rows of a span that a rule stopped and nobody has let pass."""
+    held = held_span(connected, silver)
+    return 0 if held is None else int(held["counts"][0])
+
+
+def _newest(engine: Engine[Any], scan: Scan, column: str) -> datetime | None:
+    if not scan.files:
+        return None
+    newest = parsed(f"SELECT CAST(max({naming.quoted(column)}) AS TIMESTAMPTZ) AS newest FROM t")
+    found: datetime | None = engine.fetch(newest, {"t": engine.frame(scan)}).column("newest")[0].as_py()
+    return found
+
+
+def _day_column(declared: Table) -> str | None:
+    """The column that tells of which day a row is, where there is one."""
+    freshness = declared.contract.freshness
+    named = (None if freshness is None else freshness.column, declared.latest_by, declared.event_time)
+    times = {column.name for column in declared.contract.columns if column.type in ("date", "timestamp")}
+    return next((name for name in named if name in times), None)
+
+
+def _gaps(engine: Engine[Any], scan: Scan, column: str) -> tuple[tuple[date, date], ...]:
+    """Days in UTC between the oldest and the newest row on which there is none, as closed ranges."""
+    if not scan.files:
+        return ()
+    name = naming.quoted(column)
+    between = parsed(
+        "SELECT CAST(day + INTERVAL 1 DAY AS DATE) AS first, CAST(following - INTERVAL 1 DAY AS DATE) AS last"
+        " FROM (SELECT day, lead(day) OVER (ORDER BY day) AS following"
+        f" FROM (SELECT DISTINCT CAST({name} AS DATE) AS day FROM t WHERE {name} IS NOT NULL))"
+        " WHERE following > day + INTERVAL 1 DAY ORDER BY first"
+    )
+    found = engine.fetch(between, {"t": engine.frame(scan)})
+    return tuple((row["first"], row["last"]) for row in found.to_pylist())
 
 
 def _gold(connected: Connected) -> GoldStatus:

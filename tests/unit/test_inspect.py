@@ -13,6 +13,7 @@ from catchment.inspect import preview, quarantine_rows, quarantine_summaries, qu
 from catchment.naming import TableName
 from catchment.plan import plan
 from catchment.project import Project
+from catchment.records import Order
 from catchment.run import run
 from catchment.testing.fakes import column, contract, project
 
@@ -64,7 +65,7 @@ def test_a_table_may_be_written_in_capitals(orders: Project) -> None:
 
 def test_sql_sees_the_verdicts_that_count_and_no_others(orders: Project) -> None:
     go(orders)
-    assert run(orders, None, plan(orders), rebuild=frozenset({"silver.orders"})) == "done"
+    assert run(orders, None, plan(orders), orders={"silver.orders": Order("rebuild")}) == "done"
     assert told(orders, "select count(*) as n from quarantine.orders") == [{"n": 2}]
     rejects = Connected.of(orders).lake.open(TableName("quarantine", "orders"))
     assert rejects is not None

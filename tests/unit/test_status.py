@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from catchment.contract import Freshness
+import pytest
+
+from catchment.cli.status import lines, version_lines
+from catchment.connected import Connected
+from catchment.contract import Freshness, Reference, SetRule
+from catchment.errors import ConfigError
+from catchment.naming import TableName
 from catchment.plan import plan
 from catchment.project import Project
+from catchment.records import Order
 from catchment.run import run
-from catchment.status import status
+from catchment.status import status, versions
 from catchment.testing.fakes import column, contract, project
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -88,3 +95,108 @@ def test_status_writes_nothing_in_the_lake(tmp_path: Path) -> None:
     before = sorted((tmp_path / "lake").rglob("*"))
     status(found, None)
     assert sorted((tmp_path / "lake").rglob("*")) == before
+
+
+def test_gaps_are_days_in_utc_without_a_row_and_only_told_when_asked(tmp_path: Path) -> None:
+    found = _project(tmp_path)
+    times = ["2026-01-02T23:30:00Z", "2026-01-03T01:30:00+02:00", "2026-01-04T00:00:00Z", "2026-01-09T11:00:00Z"]
+    _write(tmp_path, "1", *times, "never")
+    run(found, None, plan(found))
+    assert status(found, None).tables[1].gaps is None
+    told = status(found, None, gaps=True)
+    assert told.tables[0].gaps is None
+    assert told.tables[1].gaps == ((date(2026, 1, 3), date(2026, 1, 3)), (date(2026, 1, 5), date(2026, 1, 8)))
+    shown = lines(told)
+    assert shown[1].split()[-1] == "gaps"
+    assert shown[3].endswith("5 days")
+    assert shown[4] == "  silver.orders has no row of 2026-01-03, 2026-01-05 to 2026-01-08"
+
+
+def test_without_a_promise_gaps_are_looked_for_where_the_mode_looks(tmp_path: Path) -> None:
+    orders = contract("orders", column("id", key_position=1), column("at", "date"), column("n", "integer"))
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "1.csv").write_text("id,at,n\n1,2026-01-01,1\n2,2026-01-03,1\n", encoding="utf-8")
+    keys = {"from": "src.rows", "mode": "merge", "latest_by": "at"}
+    found = project(tmp_path, [orders], {"orders": keys})
+    run(found, None, plan(found))
+    assert status(found, None, gaps=True).tables[1].gaps == ((date(2026, 1, 2), date(2026, 1, 2)),)
+    by_number = project(tmp_path, [orders], {"orders": {**keys, "latest_by": "n"}})
+    assert status(by_number, None, gaps=True).tables[1].gaps is None
+
+
+def test_a_table_of_several_streams_is_behind_in_each_of_them(tmp_path: Path) -> None:
+    orders = contract("orders", column("id", key_position=1), column("at", "timestamp"))
+    silver = {"orders": {"from": ["src.rows", "src.more"], "mode": "merge", "latest_by": "at"}}
+    found = project(tmp_path, [orders], silver, streams=("rows", "more"))
+    for stream in ("rows", "more"):
+        (tmp_path / stream).mkdir()
+        (tmp_path / stream / "1.csv").write_text(f"id,at\n{stream},2026-01-01\n,never\n", encoding="utf-8")
+    run(found, None, plan(found))
+    assert status(found, None).tables[2].rejected_share == 0.5
+    for stream in ("rows", "more"):
+        (tmp_path / stream / "2.csv").write_text("id,at\nx,2026-01-01\n", encoding="utf-8")
+    run(found, None, plan(found, ["src.rows", "src.more"]))
+    assert [table.behind for table in status(found, None).tables] == [None, None, 2]
+
+
+def test_rows_that_wait_are_not_rejected(tmp_path: Path) -> None:
+    users = contract("users", column("user", key_position=1))
+    orders = contract("orders", column("id"), column("user"), references=(Reference(("user",), "users", ("user",)),))
+    silver = {"users": {"from": "src.users", "mode": "merge"}, "orders": {"from": "src.rows"}}
+    found = project(tmp_path, [users, orders], silver, streams=("rows", "users"))
+    for stream, text in {"rows": "id,user\n1,a\n2,b\n3,b\n", "users": "user\na\n"}.items():
+        (tmp_path / stream).mkdir()
+        (tmp_path / stream / "1.csv").write_text(text, encoding="utf-8")
+    run(found, None, plan(found))
+    told = status(found, None)
+    by_name = {table.table: table for table in told.tables}
+    assert (by_name["silver.orders"].rows, by_name["silver.orders"].rejected) == (1, 0)
+    assert by_name["silver.orders"].waiting == 2
+    assert lines(told)[-1] == "  2 rows of silver.orders wait for rows that they refer to"
+
+
+def test_a_span_that_a_rule_stopped_is_held_until_it_is_let_pass(tmp_path: Path) -> None:
+    few = SetRule("few", "rejected_share", "too many rejects", maximum=0.1, severity="stop")
+    orders = contract("orders", column("id"), column("at", "timestamp", required=True), set_rules=(few,))
+    found = project(tmp_path, [orders], {"orders": {"from": "src.rows"}})
+    (tmp_path / "rows").mkdir()
+    _write(tmp_path, "1", "2026-01-02T11:00:00Z")
+    run(found, None, plan(found))
+    _write(tmp_path, "2", "2026-01-02T11:00:00Z", "never")
+    assert run(found, None, plan(found)) == "failed"
+    told = status(found, None)
+    assert (told.tables[1].held, told.tables[1].rejected, told.tables[1].behind) == (2, 0, 1)
+    assert lines(told)[-1] == "  2 rows of silver.orders are held: catchment quarantine show silver.orders --held"
+    run(found, None, plan(found, ["silver.orders"]), orders={"silver.orders": Order("accept")})
+    run(found, None, plan(found))
+    assert (status(found, None).tables[1].held, status(found, None).tables[1].rejected) == (0, 1)
+
+
+def test_versions_that_can_be_read_again_are_told_newest_first(tmp_path: Path) -> None:
+    found = _project(tmp_path)
+    for name in ("1", "2"):
+        _write(tmp_path, name, "2026-01-02T11:00:00Z")
+        run(found, None, plan(found))
+    told = versions(found, None, "silver.orders")
+    assert [(one.version, one.generation, one.rows) for one in told] == [(2, 2, 2), (1, 1, 1), (0, 0, 0)]
+    assert told[0].at >= told[1].at
+    assert told[0].at.tzinfo is not None
+    assert [one.version for one in versions(found, None, "silver.orders", 1)] == [2]
+    shown = version_lines(told)
+    assert shown[0].split() == ["version", "made", "at", "rows", "by"]
+    assert shown[1].split()[:1] == ["2"]
+    assert " UTC " in shown[1]
+    with pytest.raises(ConfigError, match=r"no table silver\.order in the lake") as raised:
+        versions(found, None, "silver.order")
+    assert raised.value.hint == "did you mean `silver.orders`?"
+
+
+def test_a_version_whose_files_are_gone_is_no_way_back(tmp_path: Path) -> None:
+    found = _project(tmp_path)
+    _write(tmp_path, "1", "2026-01-02T11:00:00Z")
+    run(found, None, plan(found))
+    run(found, None, plan(found, ["silver.orders"]), orders={"silver.orders": Order("rebuild")})
+    table = Connected.of(found).lake.open(TableName("silver", "orders"), at=1)
+    assert table is not None
+    Path(table.scan().files[0]).unlink()
+    assert [one.version for one in versions(found, None, "silver.orders")] == [2, 0]

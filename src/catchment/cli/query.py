@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catchment.cli.invocation import Invocation, examples, target_option
+from catchment.cli.invocation import Invocation, as_of_option, examples, target_option
 from catchment.cli.terminal import note, out, plain, values
 from catchment.observe.words import aligned
 
@@ -26,25 +26,29 @@ _WIDEST_CELL = 60
     epilog=examples(
         'catchment query "select * from gold.daily_sales limit 10"',
         'catchment query "select status, count(*) from silver.transactions group by all" --csv',
+        'catchment query "select count(*) from silver.users" --as-of 1',
     )
 )
 @click.argument("sql")
+@as_of_option
 @target_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with one object a row.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
 @click.pass_obj
-def query(invocation: Invocation, sql: str, target: str | None, as_json: bool, as_csv: bool) -> None:
+def query(invocation: Invocation, sql: str, as_of: str | None, target: str | None, as_json: bool, as_csv: bool) -> None:
     """Read tables with SQL.
 
     Tables are named by layer: bronze.drops__users, silver.users, quarantine.users, gold.daily_sales. The SQL is
-    DuckDB's; nothing can be changed with it.
+    DuckDB's; nothing can be changed with it. With --as-of every table of the lake is read as it was then; of gold only
+    the build that is served is kept.
     """
     if as_json and as_csv:
         message = "--json and --csv exclude each other"
         raise click.UsageError(message)
     from catchment.inspect import query as read
+    from catchment.reading.moments import moment
 
-    rows = read(invocation.load(), target, sql)
+    rows = read(invocation.load(), target, sql, None if as_of is None else moment(as_of))
     if as_json:
         out_json_rows(rows)
     elif as_csv:

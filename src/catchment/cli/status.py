@@ -2,50 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from catchment.cli.invocation import Invocation, examples, json_option, target_option
+from catchment.cli.invocation import Invocation, examples, json_option, limit_option, target_option
 from catchment.cli.terminal import out, out_json
 from catchment.observe.words import aligned, instant, plural, seconds, share
 
 if TYPE_CHECKING:
-    from catchment.records import GoldStatus, LastRun, Status, TableStatus
+    from catchment.records import GoldStatus, LastRun, Status, TableStatus, TableVersion
 
 _OUTCOMES = {"done": "ok", "nothing_new": "nothing new", "unknown": "has not said how it ended"}
 
+# So many gaps of a table are named; --json has all of them.
+_MOST_GAPS = 5
 
-@click.command(epilog=examples("catchment status", "catchment status --json"))
+
+@click.command(
+    epilog=examples("catchment status", "catchment status --gaps", "catchment status --versions silver.users")
+)
+@click.option("--gaps", is_flag=True, help="Also tell on which days silver tables have no row; reads a column of each.")
+@click.option("--versions", "table", metavar="TABLE", help="The versions of one table that can be read again.")
+@limit_option(20)
 @target_option
 @json_option
 @click.pass_obj
-def status(invocation: Invocation, target: str | None, as_json: bool) -> None:
+def status(
+    invocation: Invocation, gaps: bool, table: str | None, limit: int, target: str | None, as_json: bool
+) -> None:
     """Show where every table stands.
 
     Rows, version, the newest row and whether it is as fresh as the contract promises, what was rejected, and how many
-    loads of its input a table has not taken yet.
+    loads of its input a table has not taken yet. A gap is a day in UTC without a row, between the oldest and the newest
+    one; --limit is for --versions.
     """
-    from catchment.status import status as find_status
+    project = invocation.load()
+    if table is None:
+        from catchment.status import status as find_status
 
-    found = find_status(invocation.load(), target)
+        found = find_status(project, target, gaps=gaps)
+        told = [] if as_json else lines(found)
+    else:
+        from catchment.status import versions as find_versions
+
+        kept = find_versions(project, target, table, limit)
+        told = [] if as_json else version_lines(kept)
     if as_json:
-        out_json(found)
-        return
-    for line in lines(found):
+        out_json(found if table is None else kept)
+    for line in told:
         out(line)
+
+
+def version_lines(found: Sequence[TableVersion]) -> list[str]:
+    """Versions as people read them."""
+    rows = [
+        (str(one.version), f"{instant(one.at, at='seconds')} UTC", f"{one.rows:,}", one.what or "-") for one in found
+    ]
+    return aligned([("version", "made at", "rows", "by"), *rows], right=frozenset({0, 2}))
 
 
 def lines(found: Status) -> list[str]:
     """The status as people read it."""
     head = f"{found.project} · target {found.target} · {_last_run(found.last_run)}"
-    rows = [_row(table) for table in found.tables]
+    looked = any(table.gaps is not None for table in found.tables)
+    rows = [(*_row(table), *([_gaps(table)] if looked else [])) for table in found.tables]
     if found.gold.is_current is not None or found.gold.build is not None:
-        rows.append(_gold(found.gold))
+        rows.append((*_gold(found.gold), *(["-"] if looked else [])))
     if not rows:
         return [head, "No table yet."]
-    header = ("table", "rows", "version", "newest row", "fresh", "rejected", "behind")
-    return [head, *aligned([header, *rows], right=frozenset({1, 5}), gap="   ")]
+    header = ("table", "rows", "version", "newest row", "fresh", "rejected", "behind", *(["gaps"] if looked else []))
+    notes = [f"  {note}" for table in found.tables for note in _notes(table)]
+    return [head, *aligned([header, *rows], right=frozenset({1, 5}), gap="   "), *notes]
+
+
+def _gaps(table: TableStatus) -> str:
+    if not table.gaps:
+        return "-"
+    return plural(sum((last - first).days + 1 for first, last in table.gaps), "day")
+
+
+def _notes(table: TableStatus) -> Iterator[str]:
+    """What of a table wants a look, one line each."""
+    if table.held:
+        yield (f"{plural(table.held, 'row')} of {table.table} are held: catchment quarantine show {table.table} --held")
+    if table.waiting:
+        yield f"{plural(table.waiting, 'row')} of {table.table} wait for rows that they refer to"
+    if table.gaps:
+        days = [f"{first}" if first == last else f"{first} to {last}" for first, last in table.gaps]
+        more = f" and {plural(len(days) - _MOST_GAPS, 'more gap')}" if len(days) > _MOST_GAPS else ""
+        yield f"{table.table} has no row of {', '.join(days[:_MOST_GAPS])}{more}"
 
 
 def _last_run(run: LastRun | None) -> str:

@@ -18,7 +18,7 @@ import pytest
 from catchment.errors import ConfigError, Conflict
 from catchment.interfaces import Build, Warehouse
 from catchment.naming import TableName
-from catchment.records import Scan
+from catchment.records import FileForm, Scan
 
 SALES = TableName("silver", "sales")
 
@@ -184,6 +184,51 @@ class WarehousePromises(ABC):
         self.make(warehouse, 1)
         with pytest.raises(ConfigError, match=r"no table gold\.dayly; did you mean gold\.daily\?"):
             warehouse.query("select * from gold.dayly", {SALES: sales})
+
+    def test_without_gold_only_the_lake_is_read(self, warehouse: Warehouse, sales: Scan) -> None:
+        self.make(warehouse, 1)
+        rows = warehouse.query("select count(*) as n from silver.sales", {SALES: sales}, gold=False).read_all()
+        assert rows["n"].to_pylist() == [3]
+        with pytest.raises(ConfigError, match=r"no table gold\.daily"):
+            warehouse.query("select * from gold.daily", {SALES: sales}, gold=False)
+
+    @pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+    def test_an_export_holds_what_a_query_reads(
+        self, warehouse: Warehouse, sales: Scan, tmp_path: Path, form: FileForm
+    ) -> None:
+        self.make(warehouse, 7)
+        sql = "select id, note, amount from silver.sales, gold.daily order by id"
+        out = tmp_path / f"out.{form}"
+        assert warehouse.export(sql, {SALES: sales}, out, form) == 3
+        text = {
+            "csv": b"id,note,amount\n1,,7\n2,,7\n3,x,7\n",
+            "jsonl": b"".join(
+                b'{"id":%d,"note":%s,"amount":7}\n' % (place, note)
+                for place, note in ((1, b"null"), (2, b"null"), (3, b'"x"'))
+            ),
+        }
+        if form == "parquet":
+            assert pq.read_table(out) == warehouse.query(sql, {SALES: sales}).read_all()
+        else:
+            assert out.read_bytes() == text[form]
+
+    def test_an_export_says_how_far_it_is(self, warehouse: Warehouse, tmp_path: Path) -> None:
+        told: list[float] = []
+        sql = "select range as n, md5(range::varchar) as m from range(1500000) order by m"
+        assert warehouse.export(sql, {}, tmp_path / "out.csv", "csv", told=told.append) == 1_500_000
+        assert told
+        assert all(0 <= share <= 1 for share in told)
+
+    def test_an_export_cannot_write_elsewhere_and_explains_what_is_not_there(
+        self, warehouse: Warehouse, sales: Scan, tmp_path: Path
+    ) -> None:
+        self.make(warehouse, 1)
+        for sql in ("delete from gold.daily", "select 1; drop table gold.daily", ""):
+            with pytest.raises(ConfigError):
+                warehouse.export(sql, {}, tmp_path / "out.csv", "csv")
+        with pytest.raises(ConfigError, match=r"no table silver\.sale; did you mean silver\.sales\?"):
+            warehouse.export("select * from silver.sale", {SALES: sales}, tmp_path / "out.csv", "csv")
+        assert self.amounts(warehouse) == [1]
 
     def die(self, place: Path, amount: int, point: str) -> None:
         """A whole build in a process that is killed at `point`."""

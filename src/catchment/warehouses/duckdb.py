@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ import duckdb
 from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
 from catchment.interfaces import Build, Warehouse
 from catchment.naming import HIDDEN, LAYERS, TableName, nearest
-from catchment.records import Abilities, Scan
+from catchment.records import Abilities, FileForm, Scan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +39,14 @@ if TYPE_CHECKING:
 _MENTIONED = re.compile(rf'\b"?({"|".join(LAYERS)})"?\s*\.\s*(?:"([^"]+)"|(\w+))', re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
 _BATCH_ROWS = 100_000
+
+# How DuckDB writes a file of each form.
+_FORMS: Mapping[FileForm, str] = {
+    "parquet": "format parquet, compression zstd",
+    "csv": "format csv, header true, timestampformat '%Y-%m-%dT%H:%M:%S.%fZ'",
+    "jsonl": "format json, timestampformat '%Y-%m-%dT%H:%M:%S.%fZ'",
+}
+_WATCHED_EVERY_S = 0.2
 
 # DuckDB could not tell a database of this name from a schema.
 _RESERVED = {*LAYERS, "stg", "std", "cur", "main", "memory", "system", "temp", "information_schema", "pg_catalog"}
@@ -155,25 +164,66 @@ class DuckDBWarehouse(Warehouse):
         shutil.rmtree(ours.path.parent, ignore_errors=True)
         ours.release()
 
-    def query(self, sql: str, tables: Mapping[TableName, Scan] | None = None) -> pa.RecordBatchReader:
-        lake = {} if tables is None else tables
-        connection = self._connect()
-        gold: Mapping[str, str] = {}
+    def query(
+        self, sql: str, tables: Mapping[TableName, Scan] | None = None, *, gold: bool = True
+    ) -> pa.RecordBatchReader:
+        connection = self._reading(sql, tables or {}, gold=gold)
         try:
-            connection.execute("set TimeZone = 'UTC'")
-            _refuse_writing(connection, sql)
-            if self.path.exists():
-                self._attach(connection)
-                gold = self._made_of(connection).get("models", {})
-            self._show(connection, sql, lake, gold)
-            rows = connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
-        except duckdb.Error as error:
-            connection.close()
-            raise _explained(error, sql, [*lake, *(TableName("gold", name) for name in gold)]) from error
+            with self._explaining(sql, tables or {}, gold=gold):
+                rows = connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
         except BaseException:
             connection.close()
             raise
         return _streamed(rows, connection)
+
+    def export(
+        self,
+        sql: str,
+        tables: Mapping[TableName, Scan],
+        path: Path,
+        form: FileForm,
+        *,
+        gold: bool = True,
+        told: Callable[[float], None] | None = None,
+    ) -> int:
+        connection = self._reading(sql, tables, gold=gold)
+        try:
+            with self._explaining(sql, tables, gold=gold), _watched(connection, told):
+                # As DuckDB reads it, so that a semicolon or a comment at the end does no harm.
+                asked = connection.extract_statements(sql)[-1].query.strip().rstrip(";")
+                described = connection.execute(f"describe ({asked}\n)").fetchall()
+                items = ", ".join(_exported(name, kind, form) for name, kind, *_ in described)
+                copy = f"copy (select {items} from ({asked}\n)) to {_text(path)} ({_FORMS[form]})"
+                written = connection.execute(copy).fetchall()
+            return int(written[0][0])
+        finally:
+            connection.close()
+
+    def _reading(self, sql: str, lake: Mapping[TableName, Scan], *, gold: bool) -> duckdb.DuckDBPyConnection:
+        """A connection in which `sql`, which only reads, finds the tables that it mentions."""
+        connection = self._connect()
+        try:
+            with self._explaining(sql, lake, gold=gold):
+                connection.execute("set TimeZone = 'UTC'")
+                _refuse_writing(connection, sql)
+                models: Mapping[str, str] = {}
+                served = gold and self.path.exists()
+                if served:
+                    self._attach(connection)
+                    models = self._made_of(connection).get("models", {})
+                self._show(connection, sql, lake, models, served=served)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _explaining(self, sql: str, lake: Mapping[TableName, Scan], *, gold: bool) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            served = (self.served() or {}).get("models", {}) if gold else {}
+            raise _explained(error, sql, [*lake, *(TableName("gold", name) for name in served)]) from error
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(":memory:", config={**self._settings, "threads": self._threads})
@@ -255,6 +305,8 @@ class DuckDBWarehouse(Warehouse):
         sql: str,
         lake: Mapping[TableName, Scan],
         gold: Mapping[str, str],
+        *,
+        served: bool,
     ) -> None:
         """Views in memory for the tables that `sql` mentions; the served file stays as it is.
 
@@ -262,7 +314,7 @@ class DuckDBWarehouse(Warehouse):
         """
         known = {str(name).lower(): name for name in lake}
         models = {name.lower(): relation for name, relation in gold.items()}
-        path = [f"{_quoted(self.project)}.main"] if self.path.exists() else ["memory.main"]
+        path = [f"{_quoted(self.project)}.main"] if served else ["memory.main"]
         for layer in LAYERS:
             connection.execute(f"create schema memory.{layer}")
             path.append(f"memory.{layer}")
@@ -274,7 +326,8 @@ class DuckDBWarehouse(Warehouse):
                 connection.execute(f"create view {view} as from {target}")
             elif (table := known.get(f"{layer}.{name}")) is not None:
                 scan = lake[table]
-                _create_view(connection, view, scan, scan.schema.names)
+                if scan.schema.names:  # none: whoever asked knows that the statement does not read it
+                    _create_view(connection, view, scan, scan.schema.names)
         connection.execute(f"set search_path = {_text(','.join(path))}")
 
 
@@ -337,9 +390,17 @@ def _within(scan: Scan) -> str:
     if scan.shown:
         wanted.append(f'"{HIDDEN}" is null')
     if scan.judged is not None:
-        ranges = [f'"_judged" between {first:d} and {last:d}' for first, last in scan.judged]
-        wanted.append(f"({' or '.join(ranges) or 'false'})")
+        counted = _numbered(scan.judged)
+        if scan.waiting is not None:
+            counted = f"(status = 'rejected' and {counted} or status = 'waiting' and {_numbered(scan.waiting)})"
+        wanted.append(counted)
     return f" where {' and '.join(wanted)}" if wanted else ""
+
+
+def _numbered(ranges: Sequence[tuple[int, int]]) -> str:
+    """Whether a verdict's number lies in one of the closed ranges."""
+    between = [f'"_judged" between {first:d} and {last:d}' for first, last in ranges]
+    return f"({' or '.join(between) or 'false'})"
 
 
 def _types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> Iterable[str]:
@@ -396,6 +457,40 @@ def _explained(error: duckdb.Error, sql: str, known: Sequence[TableName]) -> Con
         message = f"the query could not be answered: {error}"
         return ConfigError(message, hint="was the project moved? catchment run builds gold where it lies now")
     return ConfigError(f"the query was not understood: {error}")
+
+
+def _exported(name: str, kind: str, form: FileForm) -> str:
+    """A column as it goes into a file: what DuckDB would write with fewer digits, or in words of its own, is cast."""
+    column = _quoted(name)
+    if kind in ("HUGEINT", "UHUGEINT") and form == "parquet":
+        return f"cast({column} as decimal(38, 0)) as {column}"  # Parquet has none such, a double would be written
+    if kind in ("DOUBLE", "FLOAT") and form == "jsonl":
+        return f"case when isfinite({column}) then {column} end as {column}"  # JSON has neither NaN nor infinity
+    if form == "csv" and re.search(r"\[\d*\]$|^(STRUCT|MAP|UNION)\(", kind):
+        return f"cast(to_json({column}) as varchar) as {column}"
+    return column
+
+
+@contextmanager
+def _watched(connection: duckdb.DuckDBPyConnection, told: Callable[[float], None] | None) -> Iterator[None]:
+    """Tell `told`, from a thread of its own, how far the statement is that runs meanwhile."""
+    if told is None:
+        yield
+        return
+    connection.execute("set enable_progress_bar = true; set enable_progress_bar_print = false")
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_WATCHED_EVERY_S):
+            told(max(0.0, connection.query_progress() / 100))
+
+    watching = threading.Thread(target=watch, name="export-progress", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 def _streamed(rows: pa.RecordBatchReader, connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:

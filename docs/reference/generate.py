@@ -17,7 +17,16 @@ from pydantic.fields import FieldInfo
 
 from catchment.cli.reference import reference
 from catchment.project import json_schema
-from catchment.reading.declaration import FilesSource, FileStream, Gold, ProjectFile, SilverTable, Target
+from catchment.reading.declaration import (
+    DeltaSource,
+    DeltaStream,
+    FilesSource,
+    FileStream,
+    Gold,
+    ProjectFile,
+    SilverTable,
+    Target,
+)
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- keys: made by generate.py -->", "<!-- end of keys -->"
@@ -25,7 +34,9 @@ BEGIN, END = "<!-- keys: made by generate.py -->", "<!-- end of keys -->"
 LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Top level", ProjectFile),
     ("`sources.<source>` of type `files`", FilesSource),
-    ("`sources.<source>.streams.<stream>`", FileStream),
+    ("`sources.<source>.streams.<stream>` of type `files`", FileStream),
+    ("`sources.<source>` of type `delta`", DeltaSource),
+    ("`sources.<source>.streams.<stream>` of type `delta`", DeltaStream),
     ("`silver.<table>`", SilverTable),
     ("`gold`", Gold),
     ("`targets.<target>`", Target),

@@ -13,9 +13,9 @@ from catchment.errors import ConfigError
 from catchment.project import Project, memory_bytes
 from catchment.reading.declaration import Target
 from catchment.reading.durations import seconds
+from catchment.recall import digest
 from catchment.settings import resolve
 from catchment.silver.definition import LookedUp, Table
-from catchment.silver.refine import RefineFunction
 
 if TYPE_CHECKING:
     from catchment.gold.build import Pinned
@@ -83,7 +83,8 @@ class Connected:
         )
         return engine
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str, only: str | None = None) -> Source:
+        """A source with its streams, or with the one that is asked for; references in their paths are resolved."""
         settings = self.project.sources[name]
         kind = registry.implementation("sources", settings.type)
         streams = {
@@ -91,9 +92,23 @@ class Connected:
                 update={"path": self._outside(found.path, f"sources.{name}.streams.{stream}.path")}
             )
             for stream, found in settings.streams.items()
+            if only in (None, stream)
         }
         source: Source = kind(name=name, streams=streams, folder=self.project.folder)
         return source
+
+    def mark(self, feed: str) -> str | None:
+        """Changes with the stream `source.stream`: with what lies outside, and with what the project says of it.
+
+        Nothing is read for it. None for a kind of source that cannot tell.
+        """
+        source, _, stream = feed.partition(".")
+        looked: Callable[[str, Path], str] | None = registry.if_any("marks", self.project.sources[source].type)
+        if looked is None:
+            return None
+        settings = self.project.sources[source].streams[stream]
+        path = self._outside(settings.path, f"sources.{source}.streams.{stream}.path")
+        return digest(path, settings.model_dump_json(), looked(path, self.project.folder))
 
     def silver(self, name: str) -> Table:
         """A silver table as the project declares it."""
@@ -101,6 +116,8 @@ class Connected:
         contracts = self.project.contracts
         function = None
         if declared.refine is not None:
+            from catchment.silver.refine import RefineFunction
+
             function = RefineFunction(file=declared.refine, path=self.project.folder / declared.refine)
         return Table(
             name=name,
@@ -147,9 +164,11 @@ class Connected:
 
     def gold_reads(self) -> frozenset[str] | None:
         """Silver tables that gold's models read; None where there is no gold."""
+        if self.project.gold is None:
+            return None
         from catchment.gold.dbt import sources_used
 
-        return None if self.project.gold is None else sources_used(self.dbt.folder)
+        return sources_used(self.dbt.folder)
 
     def pinned(self) -> dict[naming.TableName, Pinned]:
         """The tables that gold reads, each at its newest version: facts first, look-ups last, so that a fact never

@@ -7,7 +7,8 @@ CatchmentError                 message = what, where; `hint` = the cure
 │   └── Conflict               another writer was faster; what was not committed is thrown away
 ├── DataError                  the rows are at fault; they are held or quarantined, and the message says where
 │   ├── SchemaDrift            what arrives no longer has the shape that was pinned
-│   └── ChangedFile            a file that was read has other content now
+│   ├── ChangedFile            a file that was read has other content now
+│   └── Held                   a rule over a whole load stops it before the commit; its rows are held
 ├── DefinitionChanged          a table's definition is not the one its rows were made with
 ├── Unfenced                   a table holds rows without our fence: a foreign restore or clone
 ├── FatalError                 nothing that trying again would mend: memory, disk, a broken file of ours
@@ -85,6 +86,10 @@ class SchemaDrift(DataError):
 
 class ChangedFile(DataError):
     """A file that has landed was changed afterwards."""
+
+
+class Held(DataError):
+    """A rule over a whole load is broken and says stop: nothing was committed but the rejected rows, as held."""
 
 
 class DefinitionChanged(CatchmentError):

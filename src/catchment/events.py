@@ -75,9 +75,10 @@ class RowsLanded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RowsRefined(Event):
-    """One span is in silver: `rows` read = `written` + `rejected` + `superseded` + `filtered`.
+    """One span is in silver: `rows` read = `written` + `rejected` + `waiting` + `superseded` + `filtered`.
 
-    `superseded` rows lost to a newer row of their key; `filtered` ones were dropped by the refine function.
+    `superseded` rows lost to a newer row of their key, or say that it was deleted; `filtered` ones were dropped by the
+    refine function, `waiting` ones refer to rows that are not there yet. `deleted` are keys that were deleted.
     """
 
     step: str
@@ -88,6 +89,30 @@ class RowsRefined(Event):
     superseded: int
     filtered: int
     load: int
+    waiting: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsReplayed(Event):
+    """Rows were judged again, out of quarantine or out of a span: `tried` = `passed` + `rejected` + `waiting`."""
+
+    step: str
+    table: str
+    verb: str  # replay or backfill
+    tried: int
+    passed: int
+    rejected: int
+    waiting: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanAccepted(Event):
+    """What is held of a table will pass; `spans` are the last loads that do, by bronze table."""
+
+    step: str
+    table: str
+    spans: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +123,23 @@ class RowsQuarantined(Event):
     table: str
     rows: int
     reasons: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRestored(Event):
+    """A table went back: it has the `rows` and the state of generation `to` again, under the new number `generation`.
+
+    `verb` is restore, rewind or adopt; `to` is None where a state was lost and found anew. `cut_off` are the loads that
+    were taken out, as closed ranges.
+    """
+
+    step: str
+    table: str
+    verb: str
+    generation: int
+    to: int | None
+    rows: int
+    cut_off: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

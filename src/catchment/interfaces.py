@@ -7,7 +7,7 @@ Nothing here imports an implementation.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -23,6 +23,10 @@ from catchment.records import (
     DataFile,
     Description,
     Feed,
+    FileForm,
+    Glance,
+    Kept,
+    Leftover,
     Pin,
     Progress,
     Scan,
@@ -88,12 +92,32 @@ class Lake(ABC):
         """
 
     @abstractmethod
+    def glance(self, name: TableName) -> Glance | None:
+        """What `open` would tell, as cheaply as it can be told: for plans over very many tables. Raises Unfenced."""
+
+    @abstractmethod
+    def seen(self, name: TableName, progress: Progress) -> pa.Table | None:
+        """`Table.seen` of a table in this state, unopened."""
+
+    @abstractmethod
     def create(self, name: TableName, schema: pa.Schema) -> Table:
         """A new table at generation 0; the one that is there where another process was faster."""
 
     @abstractmethod
     def list(self, layer: str | None = None) -> Sequence[TableName]:
         """Every table, by name, unopened."""
+
+    @abstractmethod
+    def upkeep(self, name: TableName) -> Upkeep | None:
+        """Who keeps a table tidy, None where there is no table."""
+
+    @abstractmethod
+    def definitions(self) -> Sequence[Leftover]:
+        """Every definition that is kept, named by its fingerprint."""
+
+    @abstractmethod
+    def forget_definitions(self, found: Sequence[Leftover], since: datetime) -> int:
+        """Remove definitions that nobody has kept or kept again since an instant; how many bytes went."""
 
     @abstractmethod
     def keep_definition(self, fingerprint: str, definition: Mapping[str, Any]) -> None:
@@ -123,8 +147,16 @@ class Table(ABC):
         """Generation and state of this handle's version; raises Unfenced."""
 
     @abstractmethod
+    def put_back(self, shard: int = 0) -> int | None:
+        """The version whose rows another program brought back over ours; None where it did not, or where nobody
+        knows."""
+
+    @abstractmethod
     def descends(self, generation: int, shard: int = 0) -> bool:
-        """Whether this version was made over that generation, so that its loads are still in the table."""
+        """Whether this version was made over that generation, so that its loads are still in the table.
+
+        A generation that a restore or a rewind has cut off is none; one that is so old that nobody kept it is.
+        """
 
     @abstractmethod
     def seen(self, shard: int = 0) -> pa.Table | None:
@@ -153,8 +185,11 @@ class Table(ABC):
         """Where new data files of this table are to be written; they count once they are committed."""
 
     @abstractmethod
-    def claim(self, shard: int = 0) -> Claim:
-        """A number that nobody else has or will have, taken before the first row is written."""
+    def claim(self, shard: int = 0, *, above: int = 0) -> Claim:
+        """A number that nobody else has or will have, taken before the first row is written.
+
+        It lies above `above`, too: rows can hold numbers that nobody remembers.
+        """
 
     @abstractmethod
     def add_columns(self, claim: Claim, columns: pa.Schema, progress: Progress) -> Table:
@@ -164,12 +199,66 @@ class Table(ABC):
     def commit(self, claim: Claim, change: Change, progress: Progress, *, seen: pa.Table | None = None) -> Commit:
         """State first, then files out and in, in one commit through this handle. Raises Conflict.
 
-        After it this handle is stale: open the table again.
+        The generation of `progress` becomes the new one's parent: what is committed was made over it, mostly over the
+        newest. A file of an older version may come in again. After it this handle is stale: open the table again.
         """
 
     @abstractmethod
     def history(self, limit: int | None = None) -> Sequence[Commit]:
         """Newest first."""
+
+
+class Upkeep(ABC):
+    """Keeps one table tidy. It changes no row and no state, so none of it needs a fence; a run may go on beside it.
+
+    `since` is when the retention begins: whatever is younger stays, so that no reader and no writer is harmed.
+    """
+
+    @abstractmethod
+    def kept(self, since: datetime, pinned: Collection[int] = ()) -> Kept:
+        """What must stay: the version that was the newest at `since`, all after it, and the pinned ones.
+
+        Raises ConfigError where it cannot be told what a pinned version needs.
+        """
+
+    @abstractmethod
+    def states(self, kept: Kept) -> Iterator[Progress]:
+        """The states of the versions that are kept, as far as they can be read."""
+
+    @abstractmethod
+    def small(self) -> Sequence[Leftover]:
+        """Files of the newest version that `compact` would join."""
+
+    @abstractmethod
+    def compact(self) -> int:
+        """Join small files in a commit of its own; how many went. Raises Conflict."""
+
+    @abstractmethod
+    def checkpoint(self) -> None:
+        """Make the table quick to open."""
+
+    @abstractmethod
+    def expired(self, kept: Kept, since: datetime) -> Sequence[Leftover]:
+        """What only tells of versions that are neither kept nor younger."""
+
+    @abstractmethod
+    def expire(self, kept: Kept, since: datetime) -> int:
+        """Remove what `expired` names; how many bytes went."""
+
+    @abstractmethod
+    def unnamed(self, kept: Kept, since: datetime) -> Sequence[Leftover]:
+        """Older data files that nothing kept names, those of processes that died before their commit among them."""
+
+    @abstractmethod
+    def unnamed_states(self, kept: Kept, since: datetime, least: int | None) -> Sequence[Leftover]:
+        """Older progress objects that nothing kept names.
+
+        From generation `least` on all are left: somebody asks whether the table descends from it.
+        """
+
+    @abstractmethod
+    def remove(self, found: Sequence[Leftover], since: datetime) -> int:
+        """Remove what is still older; how many bytes went."""
 
 
 class Engine(ABC, Generic[Frame]):
@@ -267,10 +356,31 @@ class Warehouse(ABC):
         """Drop the build and nothing else."""
 
     @abstractmethod
-    def query(self, sql: str, tables: Mapping[TableName, Scan] | None = None) -> pa.RecordBatchReader:
+    def query(
+        self, sql: str, tables: Mapping[TableName, Scan] | None = None, *, gold: bool = True
+    ) -> pa.RecordBatchReader:
         """Read the served gold and the lake's `tables`, of which only those are looked up that `sql` mentions.
 
-        Works where there is no gold yet. What cannot be read is a ConfigError with the warehouse's own words.
+        Works where there is no gold yet; without `gold` as if there were none. What cannot be read is a ConfigError
+        with the warehouse's own words.
+        """
+
+    @abstractmethod
+    def export(
+        self,
+        sql: str,
+        tables: Mapping[TableName, Scan],
+        path: Path,
+        form: FileForm,
+        *,
+        gold: bool = True,
+        told: Callable[[float], None] | None = None,
+    ) -> int:
+        """Write what `query` would read into a new file, in bounded memory; the number of rows.
+
+        No digit is lost: in Parquet types stay, in text decimals are written out, instants are ISO 8601 in UTC and
+        nested values JSON; in CSV a null is nothing and an empty text is quoted. `told` hears now and then which share
+        (0-1) is done. Raises as `query` does, and may leave a part of the file behind then.
         """
 
 

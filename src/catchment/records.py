@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from catchment.naming import TableName
 
 JSON = Any
+
+# Files that rows can be exported to.
+FileForm = Literal["parquet", "csv", "jsonl"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,16 @@ class Budget:
 class Notice:
     """Something a source found and people should hear of; `kind` is a word for machines."""
 
-    kind: Literal["columns_added", "columns_missing", "file_changed", "renamed_columns", "dialect", "nothing_found"]
+    kind: Literal[
+        "columns_added",
+        "columns_missing",
+        "columns_refused",
+        "dialect",
+        "empty_file",
+        "file_changed",
+        "nothing_found",
+        "renamed_columns",
+    ]
     message: str
     detail: Mapping[str, JSON] = field(default_factory=dict)
 
@@ -116,6 +128,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Glance:
+    """Where a table stands. `mark` is another one after every commit, and where the table is another."""
+
+    pin: Pin
+    progress: Progress
+    mark: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """A generation that nobody else will ever write; `base` is the one it was made over."""
 
@@ -133,6 +154,28 @@ class DataFile:
     rows: int
     bytes: int
     statistics: Mapping[str, tuple[JSON, JSON, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file that upkeep may take away or join with others."""
+
+    path: str  # absolute
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What of one table must stay readable: versions from `first` on, which name `files` and, by shard, `generations`.
+
+    `oldest` is the generation that the table had when the retention began, 0 where it is younger: numbers below it
+    were all claimed before that.
+    """
+
+    first: int
+    files: frozenset[str]
+    generations: Mapping[int, frozenset[int]]
+    oldest: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +205,8 @@ class Commit:
 class Scan:
     """Files to read, their common schema, and the span of loads that rows must lie in, `(after, to]`.
 
-    `judged`, of a quarantine table, are the numbers of refine runs whose verdicts count, as closed ranges. `shown`
+    `judged`, of a quarantine table, are the numbers of refine runs whose verdicts count, as closed ranges; with
+    `waiting`, those of the rows that still wait, it is asked for a row's status as well. `shown`
     leaves out the rows that a table only keeps for itself (`naming.HIDDEN`).
     """
 
@@ -171,6 +215,7 @@ class Scan:
     loads: tuple[int, int] | None = None
     rows: int = 0  # in the files, before the span is applied; those that are shown, where only they are read
     judged: Sequence[tuple[int, int]] | None = None
+    waiting: Sequence[tuple[int, int]] | None = None
     shown: bool = False
 
 
@@ -202,28 +247,38 @@ class Step:
 class Order:
     """What somebody asked of one step, instead of taking what is new.
 
-    `loads` is the span to backfill, `(after, to]`; `to` the generation to go back to, for restore and rewind.
+    `loads` is the span to backfill, `(after, to]`, of `stream` where a table has several; `to` the generation to go
+    back to, for restore and rewind.
     """
 
     verb: Literal["rebuild", "forward", "replay", "accept", "backfill", "restore", "rewind", "adopt"]
     loads: tuple[int, int] | None = None
+    stream: str | None = None
     to: int | None = None
 
 
 @dataclass(frozen=True)
 class Pending:
-    """What one step would do now. `changed` says in words how the definition differs from the table's rows."""
+    """What one step would do now.
+
+    `changed` says how the definition differs from the one that the table's rows were made with: (edit, effect).
+    `choices` are the orders of which a run wants one, none where it goes on by itself; a rebuild reads `rows`.
+    """
 
     step: Step
     is_new: bool
     words: str  # "2 new files, 11 MB", "after land", "nothing new"
-    changed: Sequence[str] = ()
-    cure: str | None = None
+    changed: Sequence[tuple[str, str]] = ()
+    choices: Sequence[str] = ()
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """One row in quarantine. `reasons` are (column or None, rule, message, value or None); `raw` is JSON text."""
+    """One row in quarantine. `reasons` are (column or None, rule, message, value or None); `raw` is JSON text.
+
+    `status` is rejected, waiting (for a row that it refers to) or held.
+    """
 
     table: str
     origin: str
@@ -233,6 +288,7 @@ class Rejected:
     judged: int
     reasons: Sequence[tuple[str | None, str, str, str | None]]
     raw: str
+    status: str = "rejected"
 
 
 @dataclass(frozen=True)
@@ -271,6 +327,20 @@ class TableStatus:
     rejected: int | None = None
     rejected_share: float | None = None
     behind: int | None = None  # loads of its input that it has not taken
+    waiting: int | None = None  # rows that refer to rows which are not there yet
+    held: int | None = None  # rows of a span that a rule stopped
+    gaps: Sequence[tuple[date, date]] | None = None  # first and last day without a row; None where nobody looked
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """A version of a table that can still be read; `what` made it."""
+
+    version: int
+    generation: int
+    at: datetime
+    rows: int
+    what: str
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import TopologicalSorter
 
 import tenacity
@@ -28,11 +29,11 @@ from catchment.events import (
     StepRetried,
     StepStarted,
 )
-from catchment.gold.build import Built, build_gold, changes, publish_gold
+from catchment.gold.build import Built, build_gold, publish_gold
 from catchment.interfaces import Listener, Tell
-from catchment.plan import needs, plan
+from catchment.plan import needs
 from catchment.project import Project
-from catchment.records import Cursor, Pending, Step
+from catchment.records import Order, Step
 
 _BUG = "this is a bug: catchment --debug run shows where"
 _log = logging.getLogger(__name__)
@@ -51,20 +52,23 @@ def run(
     *,
     listeners: Sequence[Listener] = (),
     jobs: int = 1,
-    rebuild: frozenset[str] = frozenset(),
+    orders: Mapping[str, Order] | None = None,
     stop: threading.Event | None = None,
 ) -> str:
     """Execute steps in the order of their dependencies; the outcome: done, nothing_new, failed or stopped.
 
-    Steps that do not depend on one another run `jobs` at a time and share the target's memory. Nothing is raised for a
-    step that fails: `StepFinished` says why. Raises ConfigError for a target or a table to rebuild that is not there.
+    Steps that do not depend on one another run `jobs` at a time and share the target's memory. `orders` say, by the
+    name of a step, what it is to do instead of taking what is new. Nothing is raised for a step that fails:
+    `StepFinished` says why. Raises ConfigError for a target, or a step with an order, that is not there.
     """
     name, _ = project.target(target)
-    unknown = rebuild - {step.name for step in steps if step.kind == "refine"}
+    asked = orders or {}
+    unknown = asked.keys() - {step.name for step in steps if step.kind in ("land", "refine")}
     if unknown:
-        message = f"cannot rebuild {', '.join(sorted(unknown))}: not among the silver tables of this run"
+        verbs = sorted({asked[found].verb for found in unknown})
+        message = f"cannot {' or '.join(verbs)} {', '.join(sorted(unknown))}: not among the tables of this run"
         raise ConfigError(message, hint="name silver tables, such as --rebuild silver.sales")
-    return _Run(project, name, steps, _Telling(listeners), jobs, rebuild, stop or threading.Event()).execute()
+    return _Run(project, name, steps, _Telling(listeners), jobs, asked, stop or threading.Event()).execute()
 
 
 class _Telling:
@@ -92,11 +96,15 @@ class _Run:
     steps: Sequence[Step]
     tell: Tell
     jobs: int
-    rebuild: frozenset[str]
+    orders: Mapping[str, Order]
     stop: threading.Event
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     outcomes: dict[str, _Outcome] = field(default_factory=dict)
     built: Built | None = None
+
+    @cached_property
+    def needs(self) -> Mapping[str, frozenset[str]]:
+        return needs(self.steps)
 
     def execute(self) -> str:
         began = time.monotonic()
@@ -136,7 +144,7 @@ class _Run:
             yield
 
     def _execute_all(self) -> None:
-        order = TopologicalSorter(needs(self.steps))
+        order = TopologicalSorter(self.needs)
         order.prepare()
         by_id = {step.id: step for step in self.steps}
         place = {step.id: number for number, step in enumerate(self.steps)}
@@ -157,7 +165,7 @@ class _Run:
                     future.result()
 
     def _execute(self, step: Step) -> None:
-        broken = [need for need in needs(self.steps)[step.id] if self.outcomes.get(need) in ("failed", "skipped")]
+        broken = [need for need in self.needs[step.id] if self.outcomes.get(need) in ("failed", "skipped")]
         if broken:
             names = ", ".join(sorted(need.partition(":")[2] for need in broken))
             self._finish(step, "skipped", 0.0, cause=f"{names} failed")
@@ -215,6 +223,9 @@ class _Run:
     def _do(self, step: Step) -> bool:
         self._stopping()
         connected = Connected.of(self.project, self.target, lambda point: self.tell(Reached(step=step.id, point=point)))
+        order = self.orders.get(step.name)
+        if order is not None and order.verb in ("restore", "rewind", "adopt"):
+            return self._put_back(step, order, connected)
         return {"land": self._land, "refine": self._refine, "model": self._model, "publish": self._publish}[step.kind](
             step, connected
         )
@@ -227,8 +238,9 @@ class _Run:
     def _land(self, step: Step, connected: Connected) -> bool:
         from catchment.bronze.land import Landing
 
-        feed = next(feed for feed in self.project.feeds() if feed.name == step.name)
-        source = connected.source(feed.name.partition(".")[0])
+        feed = self.project.feed(step.name)
+        name, _, stream = feed.name.partition(".")
+        source = connected.source(name, stream)
         engine = connected.engine(self.jobs)
         try:
             return Landing(step.id, feed, source, connected.lake, engine, self.tell, self._stopping).run()
@@ -248,10 +260,18 @@ class _Run:
                 engine=engine,
                 tell=self.tell,
                 stopping=self._stopping,
-                rebuild=step.name in self.rebuild,
+                order=self.orders.get(step.name),
             ).run()
         finally:
             engine.close()
+
+    def _put_back(self, step: Step, order: Order, connected: Connected) -> bool:
+        from catchment import restore
+
+        do = {"restore": restore.restore, "rewind": restore.rewind, "adopt": restore.adopt}[order.verb]
+        name = next((feed.table for feed in self.project.feeds() if feed.name == step.name), None)
+        do(connected, order, name or naming.TableName.parse(step.name), step=step.id, tell=self.tell)
+        return True
 
     def _model(self, step: Step, connected: Connected) -> bool:
         self._discard_unpublished()
@@ -277,82 +297,3 @@ class _Run:
         if self.built is not None:
             Connected.of(self.project, self.target).warehouse.discard(self.built.build)
             self.built = None
-
-
-def steps(project: Project, target: str | None, select: Sequence[str] = ()) -> tuple[Step, ...]:
-    """The plan of a selection; gold waits only for the silver tables that its models read."""
-    return plan(project, select, gold_reads=Connected.of(project, target).gold_reads())
-
-
-def pending(project: Project, target: str | None, steps: Sequence[Step]) -> Sequence[Pending]:
-    """What each step would do now, in words; reads listings, progress and definitions, no rows."""
-    connected = Connected.of(project, target)
-    found: dict[str, Pending] = {}
-    before = needs(steps)
-    for step in steps:
-        waits = [need for need in sorted(before[step.id]) if found[need].is_new]
-        found[step.id] = _PENDING[step.kind](connected, step, waits)
-    return list(found.values())
-
-
-def _pending_land(connected: Connected, step: Step, _: Sequence[str]) -> Pending:
-    source = connected.source(step.name.partition(".")[0])
-    feed = next(feed for feed in connected.project.feeds() if feed.name == step.name)
-    table = connected.lake.open(feed.table)
-    value = table.progress().cursors.get("land") if table is not None else None
-    since = Cursor(value, table.seen()) if table is not None and value is not None else None
-    about = source.describe(feed, since)
-    size = f"{about.bytes / 1e6:,.1f} MB" if about.bytes >= 1e5 else f"{about.bytes / 1e3:,.1f} kB"
-    words = (
-        f"{about.items:,} new {about.item}{'' if about.items == 1 else 's'}, {size}" if about.is_new else "nothing new"
-    )
-    words += "".join(f"; {notice.message}" for notice in about.notices)
-    return Pending(step, about.is_new, words)
-
-
-def _pending_refine(connected: Connected, step: Step, waits: Sequence[str]) -> Pending:
-    from catchment.silver.definition import differences, fingerprint
-    from catchment.silver.step import span
-
-    table = connected.silver(step.name.partition(".")[2])
-    silver = connected.lake.open(naming.silver_table(table.name))
-    bronze = connected.lake.open(naming.bronze_table(table.streams[0]))
-    if silver is not None:
-        progress = silver.progress()
-        definition = table.definition()
-        if progress.definition not in (None, fingerprint(definition)):
-            changed = differences(connected.lake.definition(progress.definition or ""), definition)
-            rows = 0 if bronze is None else bronze.scan().rows
-            cure = f"--rebuild {step.name} ({rows:,} bronze rows)"
-            return Pending(step, True, "definition changed", changed=tuple(changed), cure=cure)
-    if waits:
-        return Pending(step, True, f"after {', '.join(sorted({need.partition(':')[0] for need in waits}))}")
-    if bronze is not None:
-        from catchment.records import Progress
-
-        new = span(bronze, silver.progress() if silver is not None else Progress())
-        if new.scan.files:
-            return Pending(step, True, f"loads {new.after + 1}-{new.to} of {bronze.name}")
-    return Pending(step, False, "nothing new")
-
-
-def _pending_model(connected: Connected, step: Step, waits: Sequence[str]) -> Pending:
-    from catchment.gold.dbt import fingerprint
-
-    if waits:
-        return Pending(step, True, f"after {', '.join(sorted({need.partition(':')[0] for need in waits}))}")
-    pinned = connected.pinned()
-    why = changes(connected.warehouse.served(), pinned, fingerprint(connected.dbt.folder))
-    return Pending(step, bool(why), "; ".join(why) or "nothing new")
-
-
-def _pending_publish(_: Connected, step: Step, waits: Sequence[str]) -> Pending:
-    return Pending(step, bool(waits), "after model" if waits else "nothing new")
-
-
-_PENDING: Mapping[str, Callable[[Connected, Step, Sequence[str]], Pending]] = {
-    "land": _pending_land,
-    "refine": _pending_refine,
-    "model": _pending_model,
-    "publish": _pending_publish,
-}

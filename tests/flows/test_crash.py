@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
 from tests.flows.conftest import write_day
 
+from catchment.records import Order
 from catchment.testing import crash
 
 Make = Callable[[str], Path]
@@ -38,11 +39,11 @@ def _equal(folder: Path, undisturbed: Path) -> None:
     assert crash.faults(folder) == []
 
 
-def _kill_ever_later(folder: Path, rebuild: Iterable[str] = ()) -> tuple[int, set[str]]:
+def _kill_ever_later(folder: Path, orders: Mapping[str, Order] | None = None) -> tuple[int, set[str]]:
     """Runs killed at their first event, their second, … until one ends; how many were killed, and what they told."""
     kills, told = 0, set[str]()
     while True:
-        ended = crash.run_until(folder, kill_at=kills + 1, rebuild=rebuild)
+        ended = crash.run_until(folder, kill_at=kills + 1, orders=orders)
         told.update(ended.told)
         if not ended.killed:
             assert ended.outcome in ("done", "nothing_new"), ended.causes
@@ -85,8 +86,8 @@ def test_a_kill_at_every_event_of_a_rebuild_keeps_the_old_table_or_has_the_new(m
         _undisturbed(project, [1, 2])
         contract = project / "contracts/orders.odcs.yaml"
         contract.write_text(contract.read_text().replace("minimum: 0", "minimum: 3"))
-    assert crash.run_until(calm, rebuild=["silver.orders"]).outcome == "done"
-    kills, _ = _kill_ever_later(folder, rebuild=["silver.orders"])
+    assert crash.run_until(calm, orders={"silver.orders": Order("rebuild")}).outcome == "done"
+    kills, _ = _kill_ever_later(folder, {"silver.orders": Order("rebuild")})
     assert kills > 10
     _equal(folder, calm)
 

@@ -26,9 +26,11 @@ from catchment.events import (
     StepStarted,
 )
 from catchment.interfaces import Listener
+from catchment.outlook import pending
 from catchment.plan import plan
 from catchment.project import Project
-from catchment.run import pending, run
+from catchment.records import Order
+from catchment.run import run
 from catchment.testing.fakes import Crash, Heard, ScriptedSource, Transient, arrived, column, contract, project
 
 STREAMS = ("orders", "users")
@@ -289,7 +291,7 @@ def test_an_unknown_target_and_an_unknown_table_to_rebuild_are_mistakes_of_the_c
     with pytest.raises(ConfigError, match="no target `clustr`"):
         run(found, "clustr", plan(found))
     with pytest.raises(ConfigError, match=r"cannot rebuild silver\.nope"):
-        go(found, rebuild=frozenset({"silver.nope"}))
+        go(found, orders={"silver.nope": Order("rebuild")})
     assert not (tmp_path / "lake").exists()
 
 
@@ -297,11 +299,11 @@ def test_a_changed_definition_fails_the_step_until_it_is_rebuilt(tmp_path: Path)
     go(small(tmp_path, ("orders",)))
     changed, heard = small(tmp_path, ("orders",), maximum=0), Heard()
     (waiting,) = [found for found in pending(changed, None, plan(changed)) if found.step.kind == "refine"]
-    assert (list(waiting.changed), waiting.is_new) == (["~ n: maximum none -> 0"], True)
-    assert waiting.cure == "--rebuild silver.orders (2 bronze rows)"
+    assert ([edit for edit, _ in waiting.changed], waiting.is_new) == (["~ n: maximum 0 added"], True)
+    assert (list(waiting.choices), waiting.rows) == (["--rebuild silver.orders", "--forward silver.orders"], 2)
     assert go(changed, heard) == "failed"
     assert "its definition is not the one its rows were made with" in (heard.of(StepFinished)[-1].cause or "")
-    assert go(changed, rebuild=frozenset({"silver.orders"})) == "done"
+    assert go(changed, orders={"silver.orders": Order("rebuild")}) == "done"
     assert tables(changed)["silver.orders"] == []
     assert go(changed) == "nothing_new"
 

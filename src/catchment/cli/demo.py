@@ -38,16 +38,14 @@ def demo(invocation: Invocation, folder: Path) -> int:
     30 days of data with mistakes in them on purpose: from files to tested gold, without a server. Called again it runs
     the same project again, finds nothing new and overwrites nothing.
     """
+    from catchment.outlook import steps
     from catchment.project import load_project
-    from catchment.run import steps
 
     _make(folder)
     project = load_project(folder)
     note(f"{folder}: {contents(project, folder)}")
     note()
-    code = execute(
-        Invocation(folder, invocation.debug, invocation.no_colour), project, steps(project, None), hints=False
-    )
+    code = execute(Invocation(folder, invocation.debug, invocation.no_colour), project, steps(project, None))
     if code == 0:
         _show(project, folder)
     return code

@@ -13,7 +13,10 @@ from catchment.cli.invocation import Invocation, examples
 from catchment.naming import did_you_mean
 
 # In the order in which a newcomer meets them.
-COMMANDS = ("init", "demo", "check", "plan", "run", "preview", "status", "query", "quarantine")
+COMMANDS = (
+    *("init", "demo", "check", "test", "plan", "run", "preview", "status", "query", "export"),
+    *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain"),
+)
 
 
 class LazyGroup(click.Group):

@@ -68,6 +68,12 @@ select_option = click.option(
     help="Only these steps: silver.users; +silver.users with what it needs; silver.users+ with what needs it."
     " Repeatable.",
 )
+as_of_option = click.option(
+    "--as-of",
+    metavar="WHEN",
+    help="As the tables were then: a time (2026-11-01T08:30Z; without a zone UTC, a day is its start), or a version of"
+    " the one table that is named.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/reference/json.md).")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from catchment.project import Project
-    from catchment.records import QuarantineSummary, Rejected
+    from catchment.records import Order, QuarantineSummary, Rejected
 
 # A raw row longer than this is cut for people; --json has all of it.
 _LONGEST_RAW = 400
@@ -61,23 +61,80 @@ def list_(invocation: Invocation, target: str | None, as_json: bool) -> None:
 @quarantine.command("show", epilog=examples("catchment quarantine show silver.transactions --limit 2"))
 @click.argument("table")
 @limit_option(10)
+@click.option("--held", is_flag=True, help="The rows of a span that a rule of the contract holds back.")
 @target_option
 @json_option
 @click.pass_obj
-def show(invocation: Invocation, table: str, limit: int, target: str | None, as_json: bool) -> None:
-    """Show the rejected rows of a silver table, newest first."""
+def show(invocation: Invocation, table: str, limit: int, held: bool, target: str | None, as_json: bool) -> None:
+    """Show the rejected and waiting rows of a silver table, newest first."""
     from catchment.inspect import quarantine_rows
 
     project = invocation.load()
-    found = quarantine_rows(project, target, table, limit)
+    found = quarantine_rows(project, target, table, limit, held=held)
     if as_json:
         out_json([as_value(rejected) for rejected in found])
         return
     if not found:
-        note(f"No row of {table} is in quarantine.")
+        note(f"No row of {table} is {'held' if held else 'in quarantine'}.")
     for rejected in found:
         for line in row_lines(project, rejected):
             out(line)
+
+
+@quarantine.command("replay", epilog=examples("catchment quarantine replay silver.transactions"))
+@click.argument("table")
+@target_option
+@json_option
+@click.pass_obj
+def replay(invocation: Invocation, table: str, target: str | None, as_json: bool) -> int:
+    """Try the rejected and waiting rows of a silver table again.
+
+    After a contract or a refine function was corrected and the table went forward (`catchment run --forward`). What
+    passes now goes into silver, and never over a newer row of its key; the rest stays in quarantine.
+    """
+    from catchment.records import Order
+
+    return ordered(invocation, table, Order("replay"), target=target, as_json=as_json)
+
+
+@quarantine.command("accept", epilog=examples("catchment quarantine accept silver.transactions"))
+@click.argument("table")
+@target_option
+@json_option
+@click.pass_obj
+def accept(invocation: Invocation, table: str, target: str | None, as_json: bool) -> int:
+    """Let pass what a rule of the contract holds back.
+
+    The next run refines it without that rule: its good rows go into silver, its bad ones into quarantine.
+    """
+    from catchment.records import Order
+
+    return ordered(invocation, table, Order("accept"), target=target, as_json=as_json)
+
+
+def ordered(invocation: Invocation, table: str, order: Order, *, target: str | None, as_json: bool) -> int:
+    """Do one repair of one silver table before the user's eyes, and say what came of it; the exit code."""
+    from catchment.cli.run import execute
+    from catchment.inspect import silver_name
+    from catchment.observe.repaired import Repaired
+    from catchment.outlook import steps
+
+    project = invocation.load()
+    name = str(silver_name(project, table))
+    told = Repaired()
+    code = execute(
+        invocation,
+        project,
+        steps(project, target, [name]),
+        target=target,
+        orders={name: order},
+        as_json=as_json,
+        beside=[told],
+    )
+    if not as_json:
+        for line in told.lines(invocation.command("run")):
+            note(line)
+    return code
 
 
 def lines(found: Sequence[QuarantineSummary]) -> list[str]:
@@ -115,6 +172,7 @@ def as_value(rejected: Rejected) -> dict[str, Any]:
             for column, rule, message, value in rejected.reasons
         ],
         "raw": _parsed(rejected.raw),
+        "status": rejected.status,
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,12 +13,13 @@ from catchment.cli.invocation import Invocation, examples, select_option, target
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note
 from catchment.errors import ConfigError
+from catchment.events import Event, GoldPublished
+from catchment.interfaces import Listener
 from catchment.naming import did_you_mean
 
 if TYPE_CHECKING:
-    from catchment.observe.console import Console
     from catchment.project import Project
-    from catchment.records import Step
+    from catchment.records import Order, Step
 
 EXIT_CODES = {"done": 0, "nothing_new": 0, "failed": 1, "stopped": 130}
 
@@ -28,6 +29,7 @@ EXIT_CODES = {"done": 0, "nothing_new": 0, "failed": 1, "stopped": 130}
         "catchment run",
         "catchment run --select silver.transactions+",
         "catchment run --rebuild silver.users",
+        "catchment run --forward silver.users",
     )
 )
 @select_option
@@ -38,35 +40,81 @@ EXIT_CODES = {"done": 0, "nothing_new": 0, "failed": 1, "stopped": 130}
     metavar="TABLE",
     help="Make this silver table anew from bronze, in one commit. Repeatable.",
 )
+@click.option(
+    "--forward",
+    multiple=True,
+    metavar="TABLE",
+    help="Go on with this silver table's changed definition: older rows stay as they were judged. Repeatable.",
+)
 @target_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print events, one JSON object a line (docs/reference/events.md)."
 )
 @click.pass_obj
 def run(
-    invocation: Invocation, select: Sequence[str], jobs: int, rebuild: Sequence[str], target: str | None, as_json: bool
+    invocation: Invocation,
+    select: Sequence[str],
+    jobs: int,
+    rebuild: Sequence[str],
+    forward: Sequence[str],
+    target: str | None,
+    as_json: bool,
 ) -> int:
     """Run what is new.
 
     Every step takes what it has not taken yet: run it twice and nothing changes. A step that fails stops only what
     depends on it. Ctrl-C stops after the commit that is being made; pressed again, at once.
     """
-    from catchment.run import steps
+    from catchment.outlook import steps
 
     project = invocation.load()
     chosen = steps(project, target, select)
-    _find(rebuild, chosen)
-    return execute(invocation, project, chosen, target=target, jobs=jobs, rebuild=frozenset(rebuild), as_json=as_json)
+    orders = {**_orders("forward", forward, chosen), **_orders("rebuild", rebuild, chosen)}
+    both = sorted(set(rebuild) & set(forward))
+    if both:
+        message = f"{both[0]} can go forward or be rebuilt, not both"
+        raise ConfigError(
+            message, hint=f"--rebuild makes all its rows anew, --forward keeps them: choose for {both[0]}"
+        )
+    published: list[GoldPublished] = []
+    code = execute(
+        invocation,
+        project,
+        chosen,
+        target=target,
+        jobs=jobs,
+        orders=orders,
+        as_json=as_json,
+        beside=[_Heard(published)],
+    )
+    if published and code == 0 and not as_json:
+        _look_at_gold(invocation, project, target)
+    return code
 
 
-def _find(rebuild: Sequence[str], steps: Sequence[Step]) -> None:
-    """Raise ConfigError, with the nearest name, for a table to rebuild that is not among the steps."""
+class _Heard(Listener):
+    """Notes that gold was published."""
+
+    def __init__(self, published: list[GoldPublished]) -> None:
+        self._published = published
+
+    def on(self, event: Event) -> None:
+        if isinstance(event, GoldPublished):
+            self._published.append(event)
+
+
+def _orders(verb: Literal["rebuild", "forward"], names: Sequence[str], steps: Sequence[Step]) -> dict[str, Order]:
+    """What is asked of silver tables. Raises ConfigError for one that is not among the steps."""
+    from catchment.records import Order
+
     tables = [step.name for step in steps if step.kind == "refine"]
-    for name in rebuild:
+    for name in names:
         if name not in tables:
-            message = f"cannot rebuild {name}: not among the silver tables of this run"
+            what = "rebuild" if verb == "rebuild" else "go forward with"
+            message = f"cannot {what} {name}: not among the silver tables of this run"
             hint = did_you_mean(name, tables) or f"there are {', '.join(tables) or 'none'}"
             raise ConfigError(message, hint=hint)
+    return {name: Order(verb) for name in names}
 
 
 def execute(
@@ -76,11 +124,11 @@ def execute(
     *,
     target: str | None = None,
     jobs: int = 1,
-    rebuild: frozenset[str] = frozenset(),
+    orders: Mapping[str, Order] | None = None,
     as_json: bool = False,
-    hints: bool = True,
+    beside: Sequence[Listener] = (),
 ) -> int:
-    """Run steps before the user's eyes; the exit code."""
+    """Run steps before the user's eyes, and of other listeners; the exit code."""
     from catchment.observe.console import Console
     from catchment.observe.history import History
     from catchment.observe.jsonl import JsonLines
@@ -100,16 +148,12 @@ def execute(
     with stoppable() as stop, told as console:
         listener = JsonLines(sys.stdout) if as_json else console
         outcome = run_steps(
-            project, target, steps, listeners=[listener, history], jobs=jobs, rebuild=rebuild, stop=stop
+            project, target, steps, listeners=[listener, history, *beside], jobs=jobs, orders=orders, stop=stop
         )
-    if outcome == "done" and hints and not as_json:
-        _look_at_gold(invocation, project, target, console)
     return EXIT_CODES[outcome]
 
 
-def _look_at_gold(invocation: Invocation, project: Project, target: str | None, console: Console) -> None:
-    if not console.totals.published:
-        return
+def _look_at_gold(invocation: Invocation, project: Project, target: str | None) -> None:
     from catchment.status import status
 
     model = worth_a_look(status(project, target).gold.models)

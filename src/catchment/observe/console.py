@@ -14,13 +14,16 @@ from catchment.events import (
     Noticed,
     RowsLanded,
     RowsRefined,
+    RowsReplayed,
     RunFinished,
     RunStarted,
     SchemaChanged,
+    SpanAccepted,
     StepFinished,
     StepProgress,
     StepRetried,
     StepStarted,
+    TableRestored,
 )
 from catchment.interfaces import Listener
 from catchment.observe.words import pad, plural, seconds, size
@@ -62,6 +65,8 @@ class _Step:
     rejected: int = 0
     superseded: int = 0
     filtered: int = 0
+    waiting: int = 0
+    deleted: int = 0
     gold: GoldBuilt | None = None
     build: int | None = None
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -75,7 +80,9 @@ class _Step:
         if kind == "refine":
             return plural(self.rows, "row"), _listed(
                 _some(self.rejected, "rejected"),
+                _some(self.waiting, "waiting"),
                 _some(self.superseded, "superseded"),
+                _some(self.deleted, "deleted"),
                 _some(self.filtered, "filtered out"),
             )
         if self.gold is not None:
@@ -191,9 +198,13 @@ class Console(Listener):
             step.rows += event.written
             step.rejected, step.superseded = step.rejected + event.rejected, step.superseded + event.superseded
             step.filtered += event.filtered
+            step.waiting, step.deleted = step.waiting + event.waiting, step.deleted + event.deleted
             self.totals.refined = (self.totals.refined or 0) + event.written
             if event.rejected:
                 self.totals.rejected[event.table] = self.totals.rejected.get(event.table, 0) + event.rejected
+        elif isinstance(event, RowsReplayed):
+            step.rows, step.rejected = step.rows + event.passed, step.rejected + event.rejected
+            step.waiting += event.waiting
         elif isinstance(event, GoldBuilt):
             step.gold, self.totals.built = event, event.models
         elif isinstance(event, GoldPublished):
@@ -209,6 +220,10 @@ class Console(Listener):
     def _note(self, step: _Step, event: Event) -> None:
         if isinstance(event, SchemaChanged | Noticed):
             step.notes.append(("note", event.message))
+        elif isinstance(event, TableRestored):
+            step.notes.append(("note", _restored(event)))
+        elif isinstance(event, SpanAccepted):
+            step.notes.append(("note", f"what is held of {event.table} passes with the next run"))
         elif isinstance(event, CheckFailed):
             words = event.message if event.rule in event.message else f"{event.rule}: {event.message}"
             step.notes.append(("warning" if event.severity == "warn" else "failed", words))
@@ -383,6 +398,14 @@ def _some(number: int, word: str, *, plain: str | None = None) -> str:
 def _one_line(message: str) -> str:
     line = " ".join(message.split())
     return line if len(line) <= _LONGEST_NOTE else line[: _LONGEST_NOTE - 1] + "…"
+
+
+def _restored(event: TableRestored) -> str:
+    where = (
+        f"as it was at generation {event.to}" if event.to else "at its beginning" if event.to == 0 else "taken as it is"
+    )
+    gone = ", ".join(f"{first}-{last}" for first, last in event.cut_off)
+    return f"{event.table} is {where}: {plural(event.rows, 'row')}" + (f"; cut off: {gone}" if gone else "")
 
 
 def _listed(*parts: str) -> str:

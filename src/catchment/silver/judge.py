@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -54,15 +56,21 @@ class Judge:
     faults: Sequence[Fault]
     schema: pa.Schema
     has_function: bool
+    made: Mapping[str, str] = field(default_factory=dict)  # the mode's own columns, SQL over a good row
+    timed: bool = False  # good rows also tell when they landed
+
+    @property
+    def _ours(self) -> tuple[str, ...]:
+        return (*IDENTITY, "_loaded_at") if self.timed else IDENTITY
 
     def typed(self) -> exp.Query:
         """Bronze as the contract's types; `_reject` for rows that could not be read, or that break a rule."""
         values = [f"{item.value} AS {quoted(item.column.name)}" for item in self.conformed]
         texts = [f"{item.text} AS {_text(item)}" for item in self._fallible()]
-        identity = [f"{literal(self.stream)} AS _stream", "_shard", "_load", "_row"]
+        identity = [f"{literal(self.stream)} AS _stream", *self._ours[1:]]
         inner = ", ".join([*identity, *self._arrived(), *values, *texts])
         wrong = " OR ".join([f"{_DEFECT} IS NOT NULL", *map(_unread, self._fallible()), *map(_broken, self._rules())])
-        columns = ", ".join([*IDENTITY, *(quoted(item.column.name) for item in self.conformed)])
+        columns = ", ".join([*self._ours, *(quoted(item.column.name) for item in self.conformed)])
         # One text instead of a struct: every good row has a NULL of it, and one is cheaper to keep than ten.
         reject = f"CAST(to_json({self._place(self._fallible())}) AS VARCHAR)"
         return parsed(
@@ -97,12 +105,17 @@ class Judge:
         types = dict.fromkeys(("defect", "origin", "raw", *map(_text_name, self._fallible())), "VARCHAR")
         return json.dumps({**types, "position": "BIGINT", "loaded_at": "TIMESTAMPTZ"})
 
+    @property
+    def absent(self) -> list[str]:
+        """The contract's columns that bronze does not have yet."""
+        return [item.column.name for item in self.conformed if item.absent]
+
     def _fallible(self) -> list[Conformed]:
         return [item for item in self.conformed if item.wrong is not None]
 
     def readable(self) -> exp.Query:
         """What a refine function sees: typed columns and identity of rows that could be read."""
-        columns = ", ".join([*IDENTITY, *(quoted(item.column.name) for item in self.conformed)])
+        columns = ", ".join([*self._ours, *(quoted(item.column.name) for item in self.conformed)])
         return parsed(f"SELECT {columns} FROM typed WHERE _reject IS NULL")
 
     def judged(self) -> exp.Query:
@@ -115,16 +128,62 @@ class Judge:
         reasons = f"CAST(to_json({_listed([self._rule_reason(fault) for fault in self.faults])}) AS VARCHAR)"
         return parsed(
             f"SELECT *, CASE WHEN {wrong} THEN {reasons} END AS _reject"
-            f" FROM (SELECT {', '.join([*IDENTITY, *columns])} FROM refined)"
+            f" FROM (SELECT {', '.join([*self._ours, *columns])} FROM refined)"
         )
 
     def good(self, number: int) -> exp.Query:
         """Rows of `judged` that meet every rule, as silver has them."""
         columns = [quoted(column.name) for column in self.contract.columns]
-        columns += [*IDENTITY, f"CAST({number} AS BIGINT) AS _judged"]
-        return parsed(f"SELECT {', '.join(columns)} FROM judged WHERE _reject IS NULL")
+        columns += [*self._ours, f"CAST({number} AS BIGINT) AS _judged"]
+        return parsed(f"SELECT {', '.join(columns)} FROM judged WHERE _reject IS NULL{self._none_missing()}")
 
-    def unread(self, number: int) -> exp.Query:
+    def written(self) -> exp.Query:
+        """Rows of `good` with the mode's own columns."""
+        columns = [quoted(column.name) for column in self.contract.columns]
+        own = [f"{sql} AS {name}" for name, sql in self.made.items()]
+        return parsed(f"SELECT {', '.join([*columns, *IDENTITY, '_judged', *own])} FROM good")
+
+    def referred(self) -> exp.Query:
+        """`judged` with `_missing`: which of the rows that a good row refers to are not there.
+
+        Frames `to_0`, `to_1`, … hold the distinct keys of the tables that are referred to.
+        """
+        joins, missing = [], []
+        for place, reference in enumerate(self.contract.references):
+            names = list(zip(reference.columns, reference.to, strict=True))
+            on = " AND ".join(f"judged.{quoted(ours)} = to_{place}.{quoted(theirs)}" for ours, theirs in names)
+            told = " AND ".join(f"judged.{quoted(ours)} IS NOT NULL" for ours, _ in names)
+            joins.append(f" LEFT JOIN to_{place} ON {on}")
+            missing.append(f"CASE WHEN {told} AND to_{place}.{quoted(reference.to[0])} IS NULL THEN '{place},' END")
+        marks = f"NULLIF(concat({', '.join(missing)}), '')"
+        missed = f"CASE WHEN judged._reject IS NULL THEN {marks} END AS _missing"
+        return parsed(f"SELECT judged.*, {missed} FROM judged{''.join(joins)}")
+
+    def _none_missing(self) -> str:
+        return " AND _missing IS NULL" if self.contract.references else ""
+
+    def waiting(self, number: int, since: datetime, held: bool) -> exp.Query:
+        """Rows of `judged` that refer to rows that are not there, as quarantine has them.
+
+        What landed before `since` has waited long enough and is rejected.
+        """
+        reasons = []
+        for place, reference in enumerate(self.contract.references):
+            message = f"is not in silver.{reference.table}" + (
+                "" if len(reference.columns) == 1 else f" ({', '.join(reference.to)})"
+            )
+            shown = " || ', ' || ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in reference.columns)
+            column = reference.columns[0] if len(reference.columns) == 1 else None
+            reasons.append(
+                _reason(column, "reference", f"contains(_missing, '{place},')", literal(message), f"({shown})")
+            )
+        waits = (
+            f"CASE WHEN place.loaded_at <= TIMESTAMPTZ {literal(since.isoformat())} THEN 'rejected' ELSE 'waiting' END"
+        )
+        status = literal(HELD) if held else waits
+        return self._with_place(f"{_listed(reasons)}", "_missing IS NOT NULL", number, status)
+
+    def unread(self, number: int, held: bool = False) -> exp.Query:
         """Rows of `typed` that are rejected, as quarantine has them.
 
         Their reasons are told here, over rejected rows alone: thirty cases a row are dear where few rows need them.
@@ -142,18 +201,24 @@ class Judge:
         return parsed(
             f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
             # What could not be read at all misses nothing besides.
-            f" 'rejected' AS status, CASE WHEN {_DEFECT} IS NULL THEN {_listed(reasons)} ELSE {_listed([defect])} END"
-            f" AS reasons, place.raw AS raw FROM (SELECT *, {', '.join(told)} FROM ({place}))"
+            f" {_status(held)} AS status,"
+            f" CASE WHEN {_DEFECT} IS NULL THEN {_listed(reasons)} ELSE {_listed([defect])} END AS reasons,"
+            f" place.raw AS raw FROM (SELECT *, {', '.join(told)} FROM ({place}))"
         )
 
-    def faulty(self, number: int) -> exp.Query:
+    def faulty(self, number: int, held: bool = False) -> exp.Query:
         """Rows of `judged` that a function made and the rules reject, as quarantine has them."""
+        told = f"from_json(_reject, {literal(_REASON_TYPES)})"
+        return self._with_place(told, "_reject IS NOT NULL", number, _status(held))
+
+    def _with_place(self, reasons: str, which: str, number: int, status: str) -> exp.Query:
+        """Rows of `judged` beside what they were in bronze."""
         arrived = f"SELECT {', '.join([*IDENTITY[1:], *self._arrived()])} FROM bronze"
         place = f"SELECT {', '.join(IDENTITY[1:])}, {self._place(())} AS place FROM ({arrived})"
         return parsed(
             f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
-            f" 'rejected' AS status, from_json(_reject, {literal(_REASON_TYPES)}) AS reasons, place.raw AS raw"
-            f" FROM (SELECT * FROM judged WHERE _reject IS NOT NULL) JOIN ({place}) USING ({', '.join(IDENTITY[1:])})"
+            f" {status} AS status, {reasons} AS reasons, place.raw AS raw"
+            f" FROM (SELECT * FROM judged WHERE {which}) JOIN ({place}) USING ({', '.join(IDENTITY[1:])})"
         )
 
     def _rule_reason(self, fault: Fault) -> str:
@@ -164,6 +229,14 @@ class Judge:
             condition = f"{condition} AND NOT ({_unread(texts[fault.column])})"
         value = "NULL" if fault.column is None else quoted(fault.column)
         return _reason(fault.column, fault.rule, condition, literal(fault.message), value)
+
+
+# What a row in quarantine is: rejected, waiting for a row that it refers to, or held with all of its span.
+REJECTED, WAITING, HELD = "rejected", "waiting", "held"
+
+
+def _status(held: bool) -> str:
+    return literal(HELD if held else REJECTED)
 
 
 def _bronze(name: str) -> str:
@@ -221,8 +294,9 @@ def count_reasons(limit: int) -> exp.Query:
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def parsed(sql: str) -> exp.Query:
-    """SQL in DuckDB's dialect as a tree that any engine can render."""
+    """SQL in DuckDB's dialect as a tree that any engine can render; nobody changes it."""
     import sqlglot
     from sqlglot import exp
 

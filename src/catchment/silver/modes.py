@@ -1,75 +1,309 @@
-"""Write modes as reducers: (present rows of the touched keys, new rows) -> the rows that shall be there.
+"""Write modes as reducers: (present rows of the touched groups, fresh rows) -> the rows that shall be there.
 
-Frames are named `present`, the rows of files that hold a touched key, and `fresh`.
+A reducer is a function of the set of rows alone: the same rows in any order, in any number of batches, leave the same
+table. Frames are named `present`, the rows of files that hold a touched group, and `fresh`. Rows are ranked on few
+columns, in hash buckets where that takes much memory; the wide rows then pass by those that survived.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catchment.naming import IDENTITY, quoted
+from catchment.naming import HIDDEN, IDENTITY, UNTIL, VALID_FROM, VALID_TO, quoted
 from catchment.silver.judge import parsed
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from sqlglot import exp
 
+    from catchment.silver.definition import Table
 
-@dataclass(frozen=True)
-class Merge:
-    """The latest row of each key, by `latest_by` (null is oldest), then by identity.
-
-    Rows are ranked by key, `latest_by` and identity alone; the wide rows only pass by those that won. Ranking takes
-    memory for each key, so that many keys are ranked in hash buckets.
-    """
-
-    key: tuple[str, ...]
-    latest_by: str | None
-    # A refine function may make several rows of one; then identity alone does not tell them apart.
-    rows_share_identity: bool = False
-
-    @property
-    def _names_a_row(self) -> str:
-        return ", ".join([self._key, *IDENTITY] if self.rows_share_identity else IDENTITY)
-
-    def keys(self) -> exp.Query:
-        """The distinct keys of `fresh`."""
-        return parsed(f"SELECT DISTINCT {self._key} FROM fresh")
-
-    def touched(self, file_column: str) -> exp.Query:
-        """The files of `present` that hold a key of `keys`."""
-        return parsed(f"SELECT DISTINCT {quoted(file_column)} AS file FROM present SEMI JOIN keys USING ({self._key})")
-
-    @staticmethod
-    def buckets(rows: int, memory_bytes: int) -> int:
-        """How many buckets keep the ranking of so many rows within half the memory."""
-        return 1 + rows * _RANKED_BYTES * 2 // memory_bytes
-
-    def winners(self, bucket: int, buckets: int) -> exp.Query:
-        """What names the rows that shall be there."""
-        # One struct to order by instead of five columns: DuckDB keeps the greatest of each key in a hash table instead
-        # of sorting all (measured on five million rows: 2.2 s of CPU, and 9 s for a sort of whole rows).
-        fields = ", ".join(f"'{name}': {name}" for name in ("_load", "_row", "_shard", "_stream"))
-        latest = "" if self.latest_by is None else quoted(self.latest_by)
-        order = f"{{'there': {latest} IS NOT NULL, 'latest': {latest}, {fields}}}" if latest else f"{{{fields}}}"
-        inside = f" WHERE hash({self._key}) % {buckets} = {bucket}" if buckets > 1 else ""
-        columns = ", ".join(dict.fromkeys([self._key, *([latest] if latest else []), *IDENTITY]))
-        return parsed(
-            f"SELECT {self._names_a_row} FROM (SELECT {columns} FROM {_ALL}{inside})"
-            f" QUALIFY row_number() OVER (PARTITION BY {self._key} ORDER BY {order} DESC) = 1"
-        )
-
-    def reduced(self) -> exp.Query:
-        """The rows of `present` and `fresh` that are among `winners`."""
-        return parsed(f"SELECT * FROM {_ALL} SEMI JOIN winners USING ({self._names_a_row})")
-
-    @property
-    def _key(self) -> str:
-        return ", ".join(quoted(column) for column in self.key)
-
+# Why a row is kept and not shown.
+DELETED, UNCHANGED = "deleted", "unchanged"
 
 EVERYTHING = "SELECT * FROM present UNION ALL BY NAME SELECT * FROM fresh"
 _ALL = f"({EVERYTHING})"
 
 # Measured on a key of 36 characters: hash table, struct and strings of one key.
 _RANKED_BYTES = 200
+
+
+@dataclass(frozen=True)
+class Mode(ABC):
+    """`group` are the columns by which rows matter to one another; no two rows of different groups do."""
+
+    group: tuple[str, ...]
+    # A refine function may make several rows of one, and a snapshot deletes several keys at once: then identity alone
+    # does not tell rows apart.
+    rows_share_identity: bool = False
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns of the contract that may not be null in this mode."""
+        return self.group
+
+    def own_columns(self) -> pa.Schema:
+        """What the mode keeps beside the contract's columns and the row's identity."""
+        import pyarrow as pa
+
+        return pa.schema([])
+
+    def made(self) -> dict[str, str]:
+        """How fresh rows come by the mode's own columns: SQL over a good row, by column."""
+        return {}
+
+    def groups(self) -> exp.Query:
+        """The distinct groups of `fresh`."""
+        return parsed(f"SELECT DISTINCT {self._grouped} FROM fresh")
+
+    def bounds(self) -> dict[str, tuple[str, str]]:
+        """Where present rows that matter lie: aggregates over `fresh` for the least and greatest value, by column."""
+        return {name: (f"min({quoted(name)})", f"max({quoted(name)})") for name in self.group}
+
+    @staticmethod
+    def buckets(rows: int, memory_bytes: int) -> int:
+        """How many buckets keep the ranking of so many rows within half the memory."""
+        return 1 + rows * _RANKED_BYTES * 2 // memory_bytes
+
+    @abstractmethod
+    def survivors(self, bucket: int, buckets: int) -> exp.Query:
+        """What names the rows that shall be there, and what is computed of them."""
+
+    @abstractmethod
+    def reduced(self) -> exp.Query:
+        """The rows of `present` and `fresh` that are among `survivors`."""
+
+    @property
+    def counts_survivors(self) -> bool:
+        """Whether each survivor names one row."""
+        return True
+
+    @property
+    def _grouped(self) -> str:
+        return ", ".join(map(quoted, self.group))
+
+    @property
+    def _names_a_row(self) -> str:
+        return ", ".join([*map(quoted, self.group), *IDENTITY] if self.rows_share_identity else IDENTITY)
+
+    def _inside(self, bucket: int, buckets: int) -> str:
+        return f" WHERE hash({self._grouped}) % {buckets} = {bucket}" if buckets > 1 else ""
+
+
+# One struct to order by instead of five columns: DuckDB keeps the greatest of each key in a hash table instead of
+# sorting all (measured on five million rows: 2.2 s of CPU, and 9 s for a sort of whole rows).
+_ARRIVAL = "'_load': _load, '_row': _row, '_shard': _shard, '_stream': _stream"
+
+
+@dataclass(frozen=True)
+class Merge(Mode):
+    """The latest row of each key, by `latest_by` (null is oldest), then by identity; a deleted key stays hidden.
+
+    Of a stream that arrives whole (`full`) the newest arrival says what is there, whatever `latest_by` tells.
+    """
+
+    latest_by: str | None = None
+    deletes: str | None = None  # an SQL condition; of a full stream, `_vanished`
+    full: bool = False
+
+    def own_columns(self) -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema([(HIDDEN, pa.string())] if self.deletes is not None else [])
+
+    def made(self) -> dict[str, str]:
+        return {} if self.deletes is None else {HIDDEN: _hidden(self.deletes)}
+
+    def survivors(self, bucket: int, buckets: int) -> exp.Query:
+        latest = "" if self.latest_by is None else quoted(self.latest_by)
+        order = f"'there': {latest} IS NOT NULL, 'latest': {latest}, {_ARRIVAL}" if latest else _ARRIVAL
+        order = f"{{'arrival': _load, {order}}}" if self.full else f"{{{order}}}"
+        columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *([latest] if latest else []), *IDENTITY]))
+        return parsed(
+            f"SELECT {self._names_a_row} FROM (SELECT {columns} FROM {_ALL}{self._inside(bucket, buckets)})"
+            f" QUALIFY row_number() OVER (PARTITION BY {self._grouped} ORDER BY {order} DESC) = 1"
+        )
+
+    def reduced(self) -> exp.Query:
+        return parsed(f"SELECT * FROM {_ALL} SEMI JOIN survivors USING ({self._names_a_row})")
+
+
+def _hidden(deletes: str) -> str:
+    return f"CASE WHEN COALESCE({deletes}, FALSE) THEN '{DELETED}' END"
+
+
+@dataclass(frozen=True)
+class History(Mode):
+    """Every version of each key with the interval in which it is valid, from `latest_by` to the next version.
+
+    Of two versions of one instant the one that arrived later counts. A delete ends a version and is kept hidden, so
+    that what comes back-dated finds it. Without `latest_by` a version begins when it landed, and one that says what the
+    version before it says is kept hidden. Of a stream that arrives whole, arrivals come one after the other: no version
+    begins before the last one, and a key that comes back does so when it landed, unless it tells a later time.
+    """
+
+    latest_by: str | None = None
+    deletes: str | None = None
+    full: bool = False
+    compared: tuple[str, ...] = ()  # the contract's columns
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return self.group if self.latest_by is None else (*self.group, self.latest_by)
+
+    def own_columns(self) -> pa.Schema:
+        import pyarrow as pa
+
+        instant = pa.timestamp("us", tz="UTC")
+        return pa.schema([(VALID_FROM, instant), (VALID_TO, instant), (HIDDEN, pa.string())])
+
+    def made(self) -> dict[str, str]:
+        begins = "_loaded_at" if self.latest_by is None else f"CAST({quoted(self.latest_by)} AS TIMESTAMPTZ)"
+        begins = f"CASE WHEN _vanished THEN _loaded_at ELSE {begins} END" if self.full else begins
+        hidden = "NULL" if self.deletes is None else _hidden(self.deletes)
+        return {
+            VALID_FROM: begins,
+            # Until it is computed it carries when a row landed.
+            VALID_TO: "_loaded_at" if self.full else "CAST(NULL AS TIMESTAMPTZ)",
+            HIDDEN: f"CAST({hidden} AS VARCHAR)",
+        }
+
+    def survivors(self, bucket: int, buckets: int) -> exp.Query:
+        said = ", ".join(f"{quoted(c)}: {quoted(c)}" for c in self.compared)
+        said = f"md5(CAST(to_json({{{said}}}) AS VARCHAR))" if self.latest_by is None else "NULL"
+        key, names = self._grouped, self._names_a_row
+        columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *IDENTITY]))
+        events = (
+            f"SELECT {columns}, {VALID_FROM} AS moment, COALESCE({HIDDEN} = '{DELETED}', FALSE) AS gone,"
+            f" {VALID_TO} AS landed, settled, {said} AS said FROM ({_SETTLED}){self._inside(bucket, buckets)}"
+        )
+        if self.full:
+            events = self._in_order(events)
+        one_each = (
+            f"SELECT * FROM ({events}) QUALIFY row_number() OVER"
+            f" (PARTITION BY {key}, moment ORDER BY {{{_ARRIVAL}}} DESC) = 1"
+        )
+        follows = f"OVER (PARTITION BY {key} ORDER BY moment)"
+        marked = (
+            f"SELECT *, CASE WHEN gone THEN '{DELETED}' WHEN said = lag(said) {follows} AND NOT lag(gone) {follows}"
+            f" THEN '{UNCHANGED}' END AS why FROM ({one_each})"
+        )
+        ends = f"lead(CASE WHEN why IS DISTINCT FROM '{UNCHANGED}' THEN moment END IGNORE NULLS) {follows}"
+        return parsed(
+            f"SELECT {names}, moment AS {VALID_FROM}, CASE WHEN why IS NULL THEN {ends} END AS {VALID_TO},"
+            f" why AS {HIDDEN} FROM ({marked})"
+        )
+
+    def _in_order(self, events: str) -> str:
+        """Events of whole arrivals, each not before the one that arrived before it."""
+        arrives = f"OVER (PARTITION BY {self._grouped} ORDER BY _load, gone, moment, _row)"
+        reopened = (
+            f"SELECT * REPLACE (CASE WHEN NOT settled AND lag(gone) {arrives} AND moment <= lag(moment) {arrives}"
+            f" THEN landed ELSE moment END AS moment) FROM ({events})"
+        )
+        return f"SELECT * REPLACE (max(moment) {arrives} AS moment) FROM ({reopened})"
+
+    def reduced(self) -> exp.Query:
+        own = {VALID_FROM, VALID_TO, HIDDEN}
+        listed = ", ".join(f"survivors.{name}" for name in (VALID_FROM, VALID_TO, HIDDEN))
+        everything = f"(SELECT * EXCLUDE ({', '.join(sorted(own))}) FROM {_ALL})"
+        names = [*self.group, *IDENTITY] if self.rows_share_identity else list(IDENTITY)
+        on = " AND ".join(f"rows.{quoted(name)} = survivors.{quoted(name)}" for name in names)
+        return parsed(f"SELECT rows.*, {listed} FROM {everything} AS rows JOIN survivors ON {on}")
+
+
+# Present rows have their instant; fresh ones of a full stream may get another.
+_SETTLED = "SELECT *, TRUE AS settled FROM present UNION ALL BY NAME SELECT *, FALSE AS settled FROM fresh"
+
+
+@dataclass(frozen=True)
+class Newest(Mode):
+    """`delete_insert`: of each slice the rows of the newest load that has any. Without a group, `replace`: of all."""
+
+    @property
+    def counts_survivors(self) -> bool:
+        return False
+
+    def survivors(self, bucket: int, buckets: int) -> exp.Query:
+        if not self.group:
+            return parsed(f"SELECT max(_load) AS _load FROM {_ALL}")
+        inside = self._inside(bucket, buckets)
+        return parsed(f"SELECT {self._grouped}, max(_load) AS _load FROM {_ALL}{inside} GROUP BY {self._grouped}")
+
+    def reduced(self) -> exp.Query:
+        names = ", ".join([*map(quoted, self.group), "_load"])
+        return parsed(f"SELECT * FROM {_ALL} SEMI JOIN survivors USING ({names})")
+
+
+@dataclass(frozen=True)
+class Window(Mode):
+    """Of each key the first row of every run in which no two neighbours are further apart than `lateness_s`.
+
+    Rows that were left out still hold a run together: the row that is kept says how far its run reaches.
+    """
+
+    event_time: str = ""
+    lateness_s: int = 0
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return (*self.group, self.event_time)
+
+    def own_columns(self) -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema([(UNTIL, pa.timestamp("us", tz="UTC"))])
+
+    def made(self) -> dict[str, str]:
+        return {UNTIL: f"CAST({quoted(self.event_time)} AS TIMESTAMPTZ)"}
+
+    def bounds(self) -> dict[str, tuple[str, str]]:
+        at = f"CAST({quoted(self.event_time)} AS TIMESTAMPTZ)"
+        apart = f"INTERVAL {self.lateness_s} SECOND"
+        return {
+            **super().bounds(),
+            self.event_time: ("NULL", f"max({at}) + {apart}"),
+            UNTIL: (f"min({at}) - {apart}", "NULL"),
+        }
+
+    def survivors(self, bucket: int, buckets: int) -> exp.Query:
+        key, order = self._grouped, "moment, _load, _row, _shard, _stream"
+        columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *IDENTITY]))
+        rows = (
+            f"SELECT {columns}, CAST({quoted(self.event_time)} AS TIMESTAMPTZ) AS moment, {UNTIL} FROM {_ALL}"
+            f"{self._inside(bucket, buckets)}"
+        )
+        before = f"OVER (PARTITION BY {key} ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        begins = f"moment > max({UNTIL}) {before} + INTERVAL {self.lateness_s} SECOND"
+        begun = f"SELECT *, CASE WHEN {begins} THEN 1 ELSE 0 END AS begins FROM ({rows})"
+        runs = f"SELECT *, sum(begins) OVER (PARTITION BY {key} ORDER BY {order}) AS run FROM ({begun})"
+        return parsed(
+            f"SELECT {self._names_a_row}, max({UNTIL}) OVER (PARTITION BY {key}, run) AS {UNTIL} FROM ({runs})"
+            f" QUALIFY row_number() OVER (PARTITION BY {key}, run ORDER BY {order}) = 1"
+        )
+
+    def reduced(self) -> exp.Query:
+        names = [*self.group, *IDENTITY] if self.rows_share_identity else list(IDENTITY)
+        on = " AND ".join(f"rows.{quoted(name)} = survivors.{quoted(name)}" for name in names)
+        everything = f"(SELECT * EXCLUDE ({UNTIL}) FROM {_ALL})"
+        return parsed(f"SELECT rows.*, survivors.{UNTIL} FROM {everything} AS rows JOIN survivors ON {on}")
+
+
+def mode_of(table: Table) -> Mode | None:
+    """The reducer of a table; None where rows are only added (`append`)."""
+    key, shared = table.contract.key, table.function is not None or table.full
+    deletes = "_vanished" if table.full else table.deleted_when
+    if table.full and table.deleted_when is not None:
+        deletes = f"_vanished OR ({table.deleted_when})"
+    if table.mode == "append":
+        return None
+    if table.mode == "merge":
+        return Merge(key, shared, latest_by=table.latest_by, deletes=deletes, full=table.full)
+    if table.mode == "history":
+        compared = tuple(column.name for column in table.contract.columns)
+        return History(key, shared, latest_by=table.latest_by, deletes=deletes, full=table.full, compared=compared)
+    if table.mode == "window":
+        return Window(key, shared, event_time=table.event_time or "", lateness_s=table.lateness_s or 0)
+    return Newest(table.slice, shared)

@@ -11,7 +11,7 @@ import ast
 import importlib.util
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -20,6 +20,8 @@ import narwhals as nw
 
 from catchment.errors import ConfigError
 from catchment.interfaces import Engine
+from catchment.naming import VALID_FROM, VALID_TO, quoted
+from catchment.silver.judge import parsed
 
 _PLACE = "Aggregate in gold, or aggregate a look-up first."
 
@@ -37,10 +39,14 @@ class RefineFunction:
 
     def call(self, engine: Engine[Any], rows: Any, lookups: Mapping[str, Lookup], *, explodes: bool) -> Any:
         """The function's frame. Raises Refused, or ConfigError with the line of whatever it raised itself."""
+        return engine.native(self.made(engine, rows, lookups, explodes=explodes))
+
+    def made(self, engine: Engine[Any], rows: Any, lookups: Mapping[str, Lookup], *, explodes: bool) -> _Rows:
+        """As `call`; the frame as the function gave it back."""
         function = self._function()
         first = _as(_rows_class(engine, explodes=explodes), engine.lazy(rows))
         given = {
-            name: _as(_lookup_class(engine, name, lookup.key), engine.lazy(lookup.frame))
+            name: _as(_lookup_class(engine, name, lookup.key, lookup.as_of), engine.lazy(lookup.frame))
             for name, lookup in lookups.items()
         }
         try:
@@ -58,20 +64,11 @@ class RefineFunction:
                 f"{self.file}  refine returns {_called(refined)}; it must return its first frame, changed row by row"
             )
             raise Refused(message)
-        native = engine.native(refined)
-        self._refuse_beyond(engine.tree(native), refined.unions)
-        return native
-
-    def _refuse_beyond(self, tree: Any, unions: int) -> None:
-        """What no single operation shows: a look at other rows inside a filter, frames put one under the other."""
-        from sqlglot import exp
-
-        if _path(tree, exp.Window):
-            message = f"{self.file}  refine {_BEYOND['Window']}: a refine function works row by row. {_PLACE}"
+        beyond = _beyond(engine.tree(engine.native(refined)), refined.unions)
+        if beyond is not None:
+            message = f"{self.file}  {beyond}"
             raise Refused(message)
-        if len(_path(tree, exp.SetOperation)) > unions:
-            message = f"{self.file}  refine puts frames one under the other (concat): a row may come out once only"
-            raise Refused(message)
+        return refined
 
     def _place(self, error: BaseException) -> str:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
@@ -112,10 +109,15 @@ class RefineFunction:
 
 @dataclass(frozen=True)
 class Lookup:
-    """A silver table beside the first frame: its contract's columns only, one row a key."""
+    """A silver table beside the first frame: its contract's columns only, one row a key.
+
+    With `as_of`, a column of the first frame, it holds every version of a key, of which each row of the first frame
+    meets the one that was valid at that time.
+    """
 
     frame: Any
     key: tuple[str, ...]
+    as_of: str | None = None
 
 
 def _as(kind: type[Any], lazy: nw.LazyFrame[Any]) -> Any:
@@ -129,6 +131,17 @@ def _path(tree: Any, kind: type[Any]) -> list[Any]:
     return [node for node in tree.walk(prune=lambda n: isinstance(n, exp.Join)) if isinstance(node, kind)]
 
 
+def _beyond(tree: Any, unions: int) -> str | None:
+    """What no single operation shows: a look at other rows inside a filter, frames put one under the other."""
+    from sqlglot import exp
+
+    if _path(tree, exp.Window):
+        return f"refine {_BEYOND['Window']}: a refine function works row by row. {_PLACE}"
+    if len(_path(tree, exp.SetOperation)) > unions:
+        return "refine puts frames one under the other (concat): a row may come out once only"
+    return None
+
+
 def _called(value: object) -> str:
     if isinstance(value, _LookupFrame):
         return f"look-up `{value.name}`"
@@ -139,8 +152,9 @@ def _rows_class(engine: Engine[Any], *, explodes: bool) -> type[_Rows]:
     return type("Rows", (_Rows,), {"engine": engine, "explodes": explodes})
 
 
-def _lookup_class(engine: Engine[Any], name: str, key: Iterable[str]) -> type[_LookupFrame]:
-    return type("LookupFrame", (_LookupFrame,), {"engine": engine, "name": name, "key": frozenset(key)})
+def _lookup_class(engine: Engine[Any], name: str, key: Iterable[str], as_of: str | None = None) -> type[_LookupFrame]:
+    told = {"engine": engine, "name": name, "key": frozenset(key), "as_of": as_of}
+    return type("LookupFrame", (_LookupFrame,), told)
 
 
 class _Frame(nw.LazyFrame[Any]):
@@ -162,21 +176,47 @@ class _LookupFrame(_Frame):
 
     name: ClassVar[str]
     key: ClassVar[frozenset[str]]
+    as_of: ClassVar[str | None]
 
     def _keyed(self, key: Iterable[str]) -> Any:
-        return _lookup_class(self.engine, self.name, key)(self._compliant_frame, level="lazy")
+        return _lookup_class(self.engine, self.name, key, self.as_of)(self._compliant_frame, level="lazy")
+
+    def _refuse_of_versions(self, what: str) -> None:
+        if self.as_of is not None:
+            message = (
+                f"refine {what} look-up `{self.name}`, which is as of {self.as_of} and holds every version of a key:"
+                " there is no one table to do that in. Do it in a silver table of its own, or look at it as `current`."
+            )
+            raise Refused(message)
+
+    def select(self, *exprs: Any, **named: Any) -> Any:
+        selected = nw.LazyFrame.select(self, *exprs, **named)
+        if self.as_of is None:
+            return selected
+        lost = [name for name in (VALID_FROM, VALID_TO) if name not in selected.collect_schema().names()]
+        return nw.LazyFrame.select(self, *exprs, *map(nw.col, lost), **named)
 
     def group_by(self, *keys: Any, drop_null_keys: bool = False) -> Any:
+        self._refuse_of_versions("groups")
         names = [key for given in keys for key in ([given] if isinstance(given, str) else given)]
         grouped: Any = nw.LazyFrame.group_by
         return grouped(self._keyed(names), *keys, drop_null_keys=drop_null_keys)
 
     def unique(self, subset: Any = None, **options: Any) -> Any:
+        self._refuse_of_versions("drops duplicates of")
         plain = nw.LazyFrame.unique(self, subset, **options)
         return plain if subset is None else plain._keyed([subset] if isinstance(subset, str) else subset)
 
     def rename(self, mapping: Mapping[str, str]) -> Any:
         return nw.LazyFrame.rename(self, dict(mapping))._keyed({mapping.get(column, column) for column in self.key})
+
+    def drop(self, *columns: Any, strict: bool = True) -> Any:
+        names = [name for given in columns for name in ([given] if isinstance(given, str) else given)]
+        kept = () if self.as_of is None else (VALID_FROM, VALID_TO)
+        return nw.LazyFrame.drop(self, *[name for name in names if name not in kept], strict=strict)
+
+    def explode(self, columns: Any, *more: str, **options: Any) -> Any:
+        return nw.LazyFrame.explode(self, columns, *more, **options)._keyed(())
 
     def join(self, other: Any, *args: Any, **options: Any) -> Any:
         if isinstance(other, _Rows):
@@ -184,7 +224,27 @@ class _LookupFrame(_Frame):
                 f"refine starts from look-up `{self.name}` and joins the first frame to it. Start from the first frame."
             )
             raise Refused(message)
+        for frame in (self, other):
+            if isinstance(frame, _LookupFrame):
+                frame._refuse_of_versions("joins")
         return nw.LazyFrame.join(self, _as(type(self), other), *args, **options)._keyed(())
+
+    def versions(self) -> Any:
+        """How the versions of keys will be computed. Raises Refused where one is no longer one by itself."""
+        from sqlglot import exp
+
+        names = self.collect_schema().names()
+        lost = [name for name in (VALID_FROM, VALID_TO) if name not in names]
+        if lost:
+            message = (
+                f"refine takes {' and '.join(lost)} from look-up `{self.name}`, which is as of {self.as_of}: they say"
+                " when a version was valid. Give a copy another name: with_columns(since=nw.col('_valid_from'))."
+            )
+            raise Refused(message)
+        tree = self.engine.tree(self.engine.native(self))
+        if tree.find(exp.Window, exp.AggFunc, exp.Group, exp.Distinct, exp.Limit, exp.Offset):
+            self._refuse_of_versions("looks at several rows of")
+        return tree
 
 
 def _refused(method: str, words: str) -> Callable[..., NoReturn]:
@@ -200,6 +260,7 @@ class _Rows(_Frame):
 
     explodes: ClassVar[bool]
     unions: ClassVar[int] = 0  # of its own making: `explode` puts rows with nothing to explode under the others
+    joined: ClassVar[tuple[str, ...]] = ()  # how frames were computed that the frame's own tree only names
 
     group_by = _refused("group_by", "groups rows")
     unique = _refused("unique", "drops duplicates")
@@ -263,7 +324,41 @@ class _Rows(_Frame):
                 " one row could become several. Join on the whole key, or group the look-up by the columns of the join."
             )
             raise Refused(message)
+        if other.as_of is not None:
+            return self._join_versions(other, on=on, how=how, **options)
         return nw.LazyFrame.join(self, _as(type(self), other), on=on, how=how, **options)
+
+    def _join_versions(self, other: _LookupFrame, *, on: Any, how: str, **options: Any) -> Any:
+        """A join to the versions that were valid at the time that a column of the row tells."""
+        left, right = (_names(options.get(side) or on) for side in ("left_on", "right_on"))
+        if not left or len(left) != len(right):
+            message = (
+                f"refine joins look-up `{other.name}` on {len(left)} columns to {len(right)}. Name as many of each."
+            )
+            raise Refused(message)
+        ours = self.collect_schema().names()
+        if other.as_of not in ours:
+            message = (
+                f"refine joins look-up `{other.name}` as of {other.as_of}, which the first frame has no longer:"
+                " join before it is dropped or renamed."
+            )
+            raise Refused(message)
+        before, versions = self.engine.tree(self.engine.native(self)), other.versions()
+        beyond = _beyond(before, self.unions)
+        if beyond is not None:
+            raise Refused(beyond)
+        columns = "l.*"
+        if how in ("left", "inner"):
+            columns += _taken(ours, other.collect_schema().names(), right, options.get("suffix", "_right"))
+        at = f"CAST(l.{quoted(other.as_of)} AS TIMESTAMPTZ)"
+        conditions = [f"l.{quoted(a)} = r.{quoted(b)}" for a, b in zip(left, right, strict=True)]
+        conditions += [f"r.{VALID_FROM} <= {at}", f"(r.{VALID_TO} IS NULL OR {at} < r.{VALID_TO})"]
+        sql = parsed(f"SELECT {columns} FROM l {how.upper()} JOIN r ON {' AND '.join(conditions)}")
+        frames = {"l": self.engine.native(self), "r": self.engine.native(other)}
+        # The finished tree will not show what goes into a query by name.
+        told = (*self.joined, _lasting(before), _lasting(versions))
+        kind = type("Rows", (type(self),), {"unions": 0, "joined": told})
+        return _as(kind, self.engine.lazy(self.engine.query(sql, frames)))
 
     def _checked(self, frame: Any) -> Any:
         """Refuse expressions that look beyond their row; only the outermost select is this operation's."""
@@ -321,15 +416,32 @@ def trace(
     function: RefineFunction, engine: Engine[Any], rows: Any, lookups: Mapping[str, Lookup], *, explodes: bool
 ) -> Any:
     """The function's frame over empty ones, made twice: what differs changes by itself. Raises Refused."""
-    first, second = (function.call(engine, rows, lookups, explodes=explodes) for _ in range(2))
-    if _lasting(engine.tree(first)) != _lasting(engine.tree(second)):
+    first, second = (function.made(engine, rows, lookups, explodes=explodes) for _ in range(2))
+    trees = [_lasting(engine.tree(engine.native(made))) for made in (first, second)]
+    if trees[0] != trees[1] or first.joined != second.joined:
         message = f"{function.file}  refine gives another result each time it is called: it uses the clock or chance"
         raise Refused(message, hint="use a column of the row, such as its own time, instead of now()")
-    return first
+    return engine.native(first)
 
 
-# Narwhals names what it needs for a moment by chance, in `unique` of a look-up for example.
-_MOMENTARY = re.compile(r"(nw|row_index_?)[0-9a-f]{8,}")
+def _taken(ours: Sequence[str], theirs: Sequence[str], right: Sequence[str], suffix: str) -> str:
+    """What a join takes of a look-up, as Narwhals would: all but the columns joined on."""
+    taken = {
+        name: name + suffix if name in ours else name for name in theirs if name not in (*right, VALID_FROM, VALID_TO)
+    }
+    twice = [called for called in taken.values() if called in ours or list(taken.values()).count(called) > 1]
+    if twice:
+        message = f"refine would have two columns `{twice[0]}` after a join. Give another suffix, or select fewer."
+        raise Refused(message)
+    return "".join(f", r.{quoted(name)} AS {quoted(called)}" for name, called in taken.items())
+
+
+def _names(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or ())
+
+
+# Narwhals names what it needs for a moment by chance, in `unique` of a look-up for example; an engine its frames.
+_MOMENTARY = re.compile(r"(nw|row_index_?|unnamed_relation_)[0-9a-f]{8,}|frame_[0-9]+")
 
 
 def _lasting(tree: Any) -> str:

@@ -26,11 +26,11 @@ class Fault:
     message: str
 
 
-def faults(contract: Contract, *, keyed: bool) -> list[Fault]:
-    """Every row rule in the order of the contract; `keyed` makes the key's columns required."""
+def faults(contract: Contract, required: Sequence[str] = ()) -> list[Fault]:
+    """Every row rule in the order of the contract; `required` are columns that must be there whatever it says."""
     found: list[Fault] = []
     for column in contract.columns:
-        found += _column_faults(column, required=column.required or (keyed and column.key_position is not None))
+        found += _column_faults(column, required=column.required or column.name in required)
     for rule in contract.row_rules:
         found.append(Fault(rule.column, rule.name, _unmet(rule.condition), rule.message))
     return found
@@ -123,5 +123,5 @@ def verdicts(
             figure = 100.0 * count / good if rule.unit == "percent" and good else float(count)
             shown = f"{count:,} {rule.measure} in {', '.join(rule.columns)}"
         passed = (rule.minimum is None or figure >= rule.minimum) and (rule.maximum is None or figure <= rule.maximum)
-        said.append(Verdict(rule=rule.name, passed=passed, message=f"{shown}; {rule.message}"))
+        said.append(Verdict(rule.name, passed, f"{shown}; {rule.message}", severity=rule.severity))
     return said

@@ -7,33 +7,30 @@ nowhere; the next run takes the same span again under another number.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from catchment import naming
-from catchment.contract import Contract
-from catchment.errors import ConfigError, DataError, DefinitionChanged, Unfenced
-from catchment.events import CheckFailed, RowsQuarantined, RowsRefined
+from catchment.errors import ConfigError, Held, Unfenced
+from catchment.events import CheckFailed, Noticed, RowsQuarantined, RowsRefined, SchemaChanged
 from catchment.interfaces import Engine, Lake, Table, Tell
-from catchment.records import Change, Claim, DataFile, Progress, Scan
+from catchment.records import Change, Claim, Order, Progress, Scan, Verdict
 from catchment.silver import definition as definitions
-from catchment.silver.conform import arrow_type, conform
-from catchment.silver.judge import QUARANTINE, Judge, count_reasons, parsed
-from catchment.silver.modes import EVERYTHING, Merge
-from catchment.silver.refine import Lookup, RefineFunction
-from catchment.silver.rules import faults, figures, verdicts
+from catchment.silver.differences import differences, least, refusal
+from catchment.silver.forward import carried
+from catchment.silver.judge import QUARANTINE, count_reasons, parsed
+from catchment.silver.modes import DELETED, mode_of
+from catchment.silver.rows import Rows, lookups, referred_keys, silver_schema
+from catchment.silver.rules import figures, verdicts
+from catchment.silver.write import Writing, Written
 
 _REASONS_TOLD = 3
-
-
-def silver_schema(table: definitions.Table) -> pa.Schema:
-    """The contract's columns, then a row's identity in bronze and the number of the commit that brought it."""
-    columns = [(column.name, arrow_type(column)) for column in table.contract.columns]
-    ours = [("_stream", pa.string()), ("_shard", pa.int32()), ("_load", pa.int64()), ("_row", pa.int64())]
-    return pa.schema([*columns, *ours, ("_judged", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,38 @@ def span(bronze: Table, progress: Progress) -> Span:
     return Span(scan=bronze.scan(loads=(after, to)), after=after, to=to)
 
 
+def refers_anew(table: definitions.Table, lake: Lake, progress: Progress, now: datetime | None = None) -> bool:
+    """Whether rows wait for what may have come since they were last tried, or have waited long enough."""
+    if not progress.waiting:
+        return False
+    if _referred(table, lake) != dict(progress.cursors.get("references", {})):
+        return True
+    since = datetime.fromisoformat(progress.cursors["waiting"]["since"])
+    return since + timedelta(seconds=table.wait_s) <= (now or datetime.now(UTC))
+
+
+def _referred(table: definitions.Table, lake: Lake) -> dict[str, int]:
+    """The generations of the tables that rows refer to."""
+    found = {}
+    for reference in table.contract.references:
+        name = naming.silver_table(reference.table)
+        glance = lake.glance(name) if reference.table != table.name else None
+        if glance is not None:
+            found[str(name)] = glance.pin.generation
+    return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one bronze table that are refined together: those of its span, and some that are tried again."""
+
+    bronze: Table
+    stream: str
+    span: Span
+    again: Any | None = None  # identities (`_shard`, `_load`, `_row`) of rows that were taken before
+    base: int = 0  # of a stream that arrives whole: the last whole arrival that was taken
+
+
 @dataclass
 class Refining:
     """One refine step; `stopping` raises Stopped when asked to."""
@@ -65,288 +94,448 @@ class Refining:
     engine: Engine[Any]
     tell: Tell
     stopping: Callable[[], None]
-    rebuild: bool = False
-    _judge: Judge | None = field(default=None, init=False)
+    order: Order | None = None
 
     def run(self) -> bool:
-        """Refine what is new; whether there was anything. Raises Conflict, DefinitionChanged, ConfigError."""
-        bronze = self.lake.open(naming.bronze_table(self.table.streams[0]))
-        if bronze is None:
+        """Do what is ordered, else refine what is new; whether there was anything to do.
+
+        Raises Conflict, DefinitionChanged, ConfigError, and Held where a set rule stops the span.
+        """
+        verb = self.order.verb if self.order is not None else None
+        if verb in ("replay", "backfill", "accept"):
+            from catchment.silver.repair import Repairing
+
+            return Repairing(self).run()
+        if not any(self.lake.open(naming.bronze_table(stream)) for stream in self.table.streams):
             return False
-        name = naming.silver_table(self.table.name)
-        silver = self.lake.open(name) or self.lake.create(name, silver_schema(self.table))
-        progress = silver.progress()
-        definition = self.table.definition()
+        did = False if verb == "rebuild" else self.define()
+        took, more = self._once(anew=verb == "rebuild")
+        while more:
+            _, more = self._once()
+        return did or took
+
+    @property
+    def name(self) -> naming.TableName:
+        return naming.silver_table(self.table.name)
+
+    def open(self) -> Table:
+        """The silver table as it is now, made where it is not there."""
+        return self.lake.open(self.name) or self.lake.create(self.name, silver_schema(self.table))
+
+    def define(self) -> bool:
+        """Bring the table under its declared definition; whether that took a commit. Raises DefinitionChanged."""
+        silver = self.open()
+        progress, definition = silver.progress(), self.table.definition()
         fingerprint = definitions.fingerprint(definition)
-        self._refuse_changed(progress, definition, fingerprint)
-        if self.rebuild:
-            progress = replace(progress, cursors={**progress.cursors, "refine": {}}, judged=())
-        new = span(bronze, progress)
-        if not new.scan.files and not self.rebuild:
+        if progress.definition in (None, fingerprint):
             return False
+        before = self.lake.definition(progress.definition or "")
+        found = differences(before, definition)
+        ordered = self.order is not None and self.order.verb == "forward"
+        way = least(found)
+        if before is None or way == "rebuild" or (way == "forward" and not ordered):
+            raise refusal(self.table.name, found)
         self.lake.keep_definition(fingerprint, definition)
+        defined = replace(progress, definition=fingerprint)
+        absent = [field for field in silver_schema(self.table) if field.name not in silver.schema().names]
+        if way == "goes_on" and absent:
+            silver.add_columns(silver.claim(), pa.schema(absent), defined)
+            words = f"{self.name} has new columns, null in older rows"
+            added = tuple(field.name for field in absent)
+            self.tell(SchemaChanged(step=self.step, table=str(self.name), message=words, added=added))
+            return True
         claim = silver.claim()
-        self._refine(silver, bronze, new, claim, replace(progress, definition=fingerprint))
+        change = self._forward(silver, before, definition, claim) if way == "forward" else Change(what="go on")
+        silver.commit(claim, change, defined)
         return True
 
-    def _refuse_changed(self, progress: Progress, definition: Mapping[str, Any], fingerprint: str) -> None:
-        if progress.definition in (None, fingerprint) or self.rebuild:
+    def _forward(self, silver: Table, before: Mapping[str, Any], after: Mapping[str, Any], claim: Claim) -> Change:
+        """The rows that are there, as the new definition's columns have them. Raises DefinitionChanged."""
+        schema = silver_schema(self.table)
+        rest = [field for field in silver.schema() if field.name.startswith("_")]
+        if not schema.remove_metadata().equals(silver.schema().remove_metadata()):
+            how = carried(before, after)
+            frames = {"present": self.engine.frame(silver.scan(hidden=True))}
+            self._refuse_lost(how.lost, frames, before, after)
+            columns = [f"{sql} AS {naming.quoted(name)}" for name, sql in how.columns.items()]
+            listed = ", ".join([*columns, *(field.name for field in rest)])
+            moved = self.engine.query(parsed(f"SELECT {listed} FROM present"), frames)
+            files = self.engine.write(moved, silver.folder(), f"{claim.number:06d}")
+            return Change(add=files, remove="all", schema=schema, what="forward")
+        return Change(what="forward")
+
+    def _refuse_lost(
+        self, lost: Mapping[str, str], frames: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> None:
+        if not lost:
             return
-        words = definitions.differences(self.lake.definition(progress.definition or ""), definition)
-        message = f"silver.{self.table.name}: its definition is not the one its rows were made with\n" + "\n".join(
-            f"  {line}" for line in words
+        counts = ", ".join(f"count(*) FILTER (WHERE {sql}) AS {naming.quoted(name)}" for name, sql in lost.items())
+        row = self.engine.fetch(parsed(f"SELECT {counts} FROM present"), frames).to_pylist()[0]
+        told = [f"{count:,} values of {name} do not fit" for name, count in row.items() if count]
+        if told:
+            error = refusal(self.table.name, differences(before, after))
+            message = f"{error.message}\n  it cannot go forward: {', '.join(told)}"
+            raise type(error)(message, hint=f"catchment run --rebuild {self.name}")
+
+    def _once(self, *, anew: bool = False) -> tuple[bool, bool]:
+        """Refine one set of spans; whether there was any, and whether there may be more.
+
+        Rows are made anew where the state is that of no row.
+        """
+        silver = self.open()
+        progress = silver.progress()
+        anew = anew or (not progress.cursors.get("refine") and bool(silver.scan(hidden=True).files))
+        if anew:
+            kept = {name: value for name, value in progress.cursors.items() if name == "accept"}
+            progress = replace(progress, cursors=kept, judged=(), waiting=(), definition=None)
+        retry = None if anew else self._waiting(progress)
+        if retry is not None and self.table.full:
+            # What one arrival says depends on the one before it: all of them are compared again.
+            return self._once(anew=True)
+        parts = self._parts(progress, retry)
+        accepted = self._accepted(parts, progress)
+        parts = accepted or parts
+        if not anew and retry is None and not any(part.span.scan.files for part in parts):
+            return False, False
+        Taking(self, silver, progress, parts, anew=anew, lenient=bool(accepted)).run()
+        return True, bool(accepted)
+
+    def _waiting(self, progress: Progress) -> Any | None:
+        """Identities of the rows that wait and are to be tried again; None where none are."""
+        if not refers_anew(self.table, self.lake, progress):
+            return None
+        rejects = self.lake.open(naming.quarantine_table(self.name))
+        if rejects is None:
+            return None
+        scan = replace(rejects.scan(), judged=(), waiting=tuple(progress.waiting))
+        identities = parsed(f"SELECT DISTINCT {', '.join(naming.IDENTITY)} FROM q")
+        return self.engine.kept(self.engine.query(identities, {"q": self.engine.frame(scan)}))
+
+    def _parts(self, progress: Progress, retry: Any | None = None) -> list[Part]:
+        found = []
+        for stream in self.table.streams:
+            bronze = self.lake.open(naming.bronze_table(stream))
+            if bronze is None:
+                continue
+            new, base = span(bronze, progress), 0
+            if self.table.full and self.table.contract.key:
+                base = int(progress.cursors.get("arrivals", {}).get(str(bronze.name), 0))
+                if new.scan.files and base:
+                    new = replace(new, scan=bronze.scan(loads=(base - 1, new.to)))
+            found.append(Part(bronze, stream, new, again=retry, base=base))
+        return found
+
+    def _accepted(self, parts: Sequence[Part], progress: Progress) -> list[Part]:
+        """Those whose span somebody has let pass, cut to it."""
+        passed = progress.cursors.get("accept", {})
+        found = []
+        for part in parts:
+            to = int(passed.get(str(part.bronze.name), 0))
+            if part.span.after < to <= part.span.to and part.span.scan.files:
+                cut = part.bronze.scan(loads=(part.span.scan.loads[0] if part.span.scan.loads else 0, to))
+                found.append(replace(part, span=Span(scan=cut, after=part.span.after, to=to), again=None))
+        return found
+
+
+@dataclass
+class Taking:
+    """One silver commit in the making. `anew` puts out what is there, `lenient` lets pass what set rules would stop."""
+
+    refining: Refining
+    silver: Table
+    progress: Progress
+    parts: Sequence[Part]
+    anew: bool = False
+    lenient: bool = False
+    referred: Mapping[str, int] = field(default_factory=dict)
+
+    def run(self) -> None:
+        refining, table = self.refining, self.refining.table
+        definition = table.definition()
+        fingerprint = definitions.fingerprint(definition)
+        spans = {str(part.bronze.name): part.span.to for part in self.parts}
+        held = self._held(fingerprint, spans)
+        if held is not None and not self.lenient:
+            raise self._refused(held["message"], held["counts"])
+        refining.lake.keep_definition(fingerprint, definition)
+        claim = self.silver.claim()
+        taken = self.take(claim)
+        refining.stopping()
+        written = self.write(taken, claim)
+        measured = self.measure(written, claim)
+        said = self._verdicts(taken, measured)
+        stops = (
+            [] if self.lenient else [verdict for verdict in said if not verdict.passed and verdict.severity == "stop"]
         )
-        raise DefinitionChanged(
-            message, hint=f"make it anew from bronze: catchment run --rebuild silver.{self.table.name}"
+        refining.stopping()
+        if stops:
+            self._hold(taken, written, stops, claim, fingerprint, spans)
+        self.quarantine(taken, claim)
+        refining.stopping()
+        before = () if any(part.again is not None for part in self.parts) else tuple(self.progress.waiting)
+        waiting = with_number(before, claim.number) if any(rows.waiting for rows in taken) else before
+        cursors = {
+            **{name: value for name, value in self.progress.cursors.items() if name != "waiting"},
+            "refine": {**self.progress.cursors.get("refine", {}), **spans},
+            **self._kept_for_later(taken, waiting),
+        }
+        judged = with_number(self.progress.judged, claim.number)
+        progress = replace(self.progress, cursors=cursors, judged=judged, waiting=waiting, definition=fingerprint)
+        self.silver.commit(claim, self.change(written), progress)
+        self._report(taken, measured, said, claim)
+
+    def take(self, claim: Claim) -> list[Rows]:
+        """The rows of every part, computed."""
+        refining, table = self.refining, self.refining.table
+        self.referred = _referred(table, refining.lake)
+        looked_up = lookups(table, refining.lake, refining.engine)
+        referred = referred_keys(table, refining.lake, refining.engine)
+        taken = []
+        for part in self.parts:
+            after = part.span.after if part.base else 0
+            schema = part.bronze.schema()
+            rows = Rows(table, part.stream, refining.engine, schema, claim.number, looked_up, referred, after)
+            rows.over(self._bronze(part))
+            taken.append(rows)
+            if rows.absent:
+                message = f"{part.stream} brings no {', '.join(rows.absent)} yet: null in {refining.name}"
+                refining.tell(Noticed(step=refining.step, kind="columns_absent", message=message))
+            refining.stopping()
+        return taken
+
+    def _bronze(self, part: Part) -> Any:
+        engine = self.refining.engine
+        new = engine.frame(part.span.scan)
+        if part.again is None:
+            return new
+        # The rows of the span are not among them: what waits was taken before.
+        ours = f"SELECT * FROM again WHERE _stream = {naming.literal(part.stream)}"
+        bounds = parsed(f"SELECT min(_load) AS low, max(_load) AS high FROM ({ours})")
+        row = engine.fetch(bounds, {"again": part.again}).to_pylist()[0]
+        if row["low"] is None:
+            return new
+        old = engine.frame(part.bronze.scan(loads=(row["low"] - 1, row["high"])))
+        names = ", ".join(naming.IDENTITY[1:])
+        chosen = parsed(f"SELECT old.* FROM old SEMI JOIN ({ours}) AS again USING ({names})")
+        tried = engine.query(chosen, {"old": old, "again": part.again})
+        union = "SELECT * FROM new UNION ALL BY NAME SELECT * FROM tried"
+        return engine.query(parsed(union), {"new": new, "tried": tried})
+
+    def fresh(self, taken: Sequence[Rows]) -> Any:
+        """The rows of all parts for the table's mode."""
+        frames = {f"part_{place}": rows.fresh() for place, rows in enumerate(taken)}
+        if len(frames) == 1:
+            return frames["part_0"]
+        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in frames)
+        return self.refining.engine.query(parsed(union), frames)
+
+    def write(self, taken: Sequence[Rows], claim: Claim) -> Written:
+        refining = self.refining
+        present = None if self.anew else self.silver
+        writing = Writing(refining.table, refining.engine, present, refining.stopping)
+        return writing.write(self.fresh(taken), self.silver.folder(), f"{claim.number:06d}")
+
+    def change(self, written: Written) -> Change:
+        if self.anew:
+            return Change(add=written.add, remove="all", schema=silver_schema(self.refining.table), what="rebuild")
+        return Change(add=written.add, remove=written.remove, what="refine")
+
+    def quarantine(self, taken: Sequence[Rows], claim: Claim) -> None:
+        """Commit the rejected and waiting rows under the silver commit's number."""
+        refining = self.refining
+        if any(rows.rejected or rows.waiting for rows in taken):
+            commit_rejects(refining, self.bad(taken), claim)
+
+    def bad(self, taken: Sequence[Rows], *, held: bool = False) -> list[Any]:
+        since = datetime.now(UTC) - timedelta(seconds=self.refining.table.wait_s)
+        return [frame for rows in taken for frame in rows.bad(since, held=held)]
+
+    def _kept_for_later(
+        self, taken: Sequence[Rows], waiting: Sequence[tuple[int, int]]
+    ) -> dict[str, Mapping[str, Any]]:
+        """Cursors of their own: the last whole arrivals, and what waiting rows were tried against."""
+        table, found = self.refining.table, dict[str, Mapping[str, Any]]()
+        if table.full and table.contract.key:
+            arrivals = dict(self.progress.cursors.get("arrivals", {}))
+            for part, rows in zip(self.parts, taken, strict=True):
+                newest = rows.last_whole()
+                if newest is not None:
+                    arrivals[str(part.bronze.name)] = newest
+            found["arrivals"] = arrivals
+        if waiting:
+            # As they were before the rows were looked for: what came since is looked at by the next run.
+            found["references"] = self.referred
+            found["waiting"] = {"since": oldest_waiting(self.refining, waiting).isoformat()}
+        return found
+
+    def measure(self, written: Written, claim: Claim) -> dict[str, int]:
+        """Figures of the rows that this commit writes: how many are shown, and what the set rules ask."""
+        table, engine = self.refining.table, self.refining.engine
+        files = Scan(files=tuple(file.path for file in written.add), schema=silver_schema(table))
+        mode = mode_of(table)
+        hides = mode is not None and naming.HIDDEN in mode.own_columns().names
+        shown = f"{naming.HIDDEN} IS NULL" if hides else "TRUE"
+        deleted = f"{naming.HIDDEN} = '{DELETED}'" if hides else "FALSE"
+        wanted = [f"{sql} AS {naming.quoted(name)}" for name, sql in figures(table.contract.set_rules).items()]
+        rows = parsed(f"SELECT * FROM written WHERE _judged = {claim.number} AND {shown}")
+        frames = {"written": engine.frame(files)}
+        counted = parsed(f"SELECT {', '.join(['count(*) AS _written', *wanted])} FROM fresh")
+        measured: dict[str, int] = engine.fetch(counted, {"fresh": engine.query(rows, frames)}).to_pylist()[0]
+        gone = parsed(
+            f"SELECT count(*) AS n, count(*) FILTER (WHERE _row >= 0) AS said FROM written"
+            f" WHERE _judged = {claim.number} AND {deleted}"
+        )
+        row = engine.fetch(gone, frames).to_pylist()[0]
+        return {**measured, "_deleted": row["n"], "_said_deleted": row["said"]}
+
+    def _verdicts(self, taken: Sequence[Rows], measured: Mapping[str, int]) -> list[Verdict]:
+        return verdicts(
+            self.refining.table.contract.set_rules,
+            measured,
+            read=sum(rows.read for rows in taken),
+            rejected=sum(rows.rejected for rows in taken),
+            good=sum(rows.good_rows for rows in taken),
         )
 
-    def _refine(self, silver: Table, bronze: Table, new: Span, claim: Claim, progress: Progress) -> None:
-        rows = Rows(self.table, self.engine, bronze.schema(), claim.number, lookups(self.table, self.lake, self.engine))
-        rows.over(self.engine.frame(new.scan))
-        self.stopping()
-        self._quarantine(rows, claim)
-        self.stopping()
-        present = Scan(files=(), schema=silver.schema()) if self.rebuild else silver.scan()
-        files, removed = self._write(rows, present, silver.folder(), claim)
-        self.stopping()
-        progress = replace(
-            progress,
-            cursors={**progress.cursors, "refine": {str(bronze.name): new.to}},
-            judged=_with_number(progress.judged, claim.number),
+    def _report(
+        self, taken: Sequence[Rows], measured: Mapping[str, int], said: Sequence[Verdict], claim: Claim
+    ) -> None:
+        refining = self.refining
+        read, rejected, waiting, good = (
+            sum(getattr(rows, name) for rows in taken) for name in ("read", "rejected", "waiting", "good_rows")
         )
-        if self.rebuild:
-            change = Change(add=files, remove="all", schema=silver_schema(self.table))
-        else:
-            change = Change(add=files, remove=removed)
-        figures_of = rows.measure(files, silver_schema(self.table))
-        silver.commit(claim, change, progress)
-        self._report(rows, figures_of, claim)
-
-    def _quarantine(self, rows: Rows, claim: Claim) -> None:
-        """Commit the rejected rows under the silver commit's number."""
-        if not rows.rejected:
-            return
-        name = naming.quarantine_table(claim.table)
-        table = self.lake.open(name) or self.lake.create(name, QUARANTINE)
-        prefix = f"{claim.number:06d}"
-        files = [file for frame in rows.bad() for file in self.engine.write(frame, table.folder(), prefix)]
-        table.commit(table.claim(), Change(add=files), table.progress())
-        written = Scan(files=tuple(file.path for file in files), schema=QUARANTINE)
-        frequent = self.engine.fetch(count_reasons(_REASONS_TOLD), {"rejects": self.engine.frame(written)}).to_pylist()
-        reasons = tuple((row["words"], row["n"]) for row in frequent)
-        count = sum(file.rows for file in files)
-        self.tell(RowsQuarantined(step=self.step, table=str(claim.table), rows=count, reasons=reasons))
-
-    def _write(self, rows: Rows, present: Scan, folder: str, claim: Claim) -> tuple[Sequence[DataFile], Sequence[str]]:
-        """(files to add, files to remove)."""
-        prefix = f"{claim.number:06d}"
-        if self.table.mode == "append":
-            return self.engine.write(rows.good(), folder, prefix), ()
-        return self._merge(rows, present, folder, prefix)
-
-    def _merge(self, rows: Rows, present: Scan, folder: str, prefix: str) -> tuple[Sequence[DataFile], Sequence[str]]:
-        mode = Merge(
-            key=self.table.contract.key,
-            latest_by=self.table.latest_by,
-            rows_share_identity=self.table.function is not None,
-        )
-        fresh = rows.good()
-        touched: list[str] = []
-        if present.files:
-            keys = self.engine.kept(self.engine.query(mode.keys(), {"fresh": fresh}))
-            frames = {"present": self.engine.frame(present, file_column="_file"), "keys": keys}
-            touched = self.engine.fetch(mode.touched("_file"), frames).column("file").to_pylist()
-        touched_scan = replace(present, files=tuple(touched))
-        frames = {"present": self.engine.frame(touched_scan), "fresh": fresh}
-        counted = self.engine.fetch(parsed("SELECT count(*) AS n FROM present"), frames)
-        everything = rows.good_rows + int(counted.column("n")[0].as_py())
-        frames["winners"], winners = self._winners(mode, frames, everything)
-        reduced = parsed(EVERYTHING) if winners == everything else mode.reduced()
-        self.stopping()
-        files = self.engine.write(self.engine.query(reduced, frames), folder, prefix)
-        if sum(file.rows for file in files) != winners:
-            message = f"silver.{self.table.name}: refine makes one key several times from one row"
-            raise DataError(message, hint="add what tells them apart to the key, or leave the others out")
-        return files, touched
-
-    def _winners(self, mode: Merge, frames: Mapping[str, Any], everything: int) -> tuple[Any, int]:
-        """The rows that shall be there, by key and identity, and how many they are."""
-        buckets = mode.buckets(everything, self.engine.memory_bytes)
-        parts = {}
-        for bucket in range(buckets):
-            self.stopping()
-            ranked = self.engine.query(mode.winners(bucket, buckets), frames)
-            parts[f"part_{bucket}"] = self.engine.kept(ranked)
-        union = parsed(" UNION ALL ".join(f"SELECT * FROM {part}" for part in parts))
-        winners = self.engine.query(union, parts)
-        counted = self.engine.fetch(parsed("SELECT count(*) AS n FROM winners"), {"winners": winners})
-        return winners, int(counted.column("n")[0].as_py())
-
-    def _report(self, rows: Rows, measured: Mapping[str, int], claim: Claim) -> None:
-        written, good, rejected = measured["_written"], rows.good_rows, rows.rejected
-        self.tell(
+        written = measured["_written"]
+        refining.tell(
             RowsRefined(
-                step=self.step,
+                step=refining.step,
                 table=str(claim.table),
-                rows=rows.read,
+                rows=read,
                 written=written,
                 rejected=rejected,
-                superseded=good - written,
-                filtered=max(0, rows.read - rejected - good) if self.table.function is not None else 0,
+                superseded=max(0, good - written - measured["_said_deleted"]),
+                filtered=max(0, read - rejected - waiting - good) if refining.table.function is not None else 0,
                 load=claim.number,
+                waiting=waiting,
+                deleted=measured["_deleted"],
             )
         )
-        for verdict in verdicts(self.table.contract.set_rules, measured, read=rows.read, rejected=rejected, good=good):
+        for verdict in said:
             if not verdict.passed:
-                self.tell(
+                refining.tell(
                     CheckFailed(
-                        step=self.step,
+                        step=refining.step,
                         table=str(claim.table),
                         rule=verdict.rule,
                         message=verdict.message,
-                        severity=verdict.severity,
+                        severity="warn",
                     )
                 )
 
+    def _held(self, fingerprint: str, spans: Mapping[str, int]) -> Mapping[str, Any] | None:
+        """What is held of just this span under just these rules; None where it is to be judged."""
+        quarantine = self.refining.lake.open(naming.quarantine_table(self.refining.name))
+        found = quarantine.progress().cursors.get("held") if quarantine is not None else None
+        if found is None or found["spans"] != dict(spans) or found["by"] != self._rules(fingerprint):
+            return None
+        return found
 
-def lookups(table: definitions.Table, lake: Lake, engine: Engine[Any]) -> dict[str, Lookup]:
-    """The silver tables under `with:` as they are now: the contract's columns, one row a key; or empty."""
-    found = {}
-    for name, looked_up_in in (table.lookups or {}).items():
-        contract = looked_up_in.contract
-        columns = ", ".join(naming.quoted(column.name) for column in contract.columns)
-        looked_up = lake.open(naming.silver_table(name))
-        if looked_up is None:
-            schema = pa.schema([(column.name, arrow_type(column)) for column in contract.columns])
-            frame = engine.frame(Scan(files=(), schema=schema))
-        else:
-            whole = engine.frame(looked_up.scan())
-            frame = engine.query(parsed(f"SELECT {columns} FROM whole"), {"whole": whole})
-        found[name] = Lookup(frame=frame, key=contract.key)
-    return found
+    def _rules(self, fingerprint: str) -> str:
+        rules = repr(self.refining.table.contract.set_rules)
+        return hashlib.sha256(f"{fingerprint}:{rules}".encode()).hexdigest()
 
-
-def _with_number(judged: Sequence[tuple[int, int]], number: int) -> tuple[tuple[int, int], ...]:
-    """Closed ranges with `number`, which is larger than all of them."""
-    if judged and judged[-1][1] == number - 1:
-        return (*judged[:-1], (judged[-1][0], number))
-    return (*judged, (number, number))
-
-
-class Rows:
-    """The rows of one span on their way: typed, refined by the user's function, parted into good and bad.
-
-    Computed once, when they are taken, and kept under the engine's memory limit.
-    """
-
-    def __init__(
+    def _hold(
         self,
-        table: definitions.Table,
-        engine: Engine[Any],
-        bronze: pa.Schema,
-        number: int,
-        lookups: Mapping[str, Lookup],
+        taken: Sequence[Rows],
+        written: Written,
+        stops: Sequence[Verdict],
+        claim: Claim,
+        fingerprint: str,
+        spans: Mapping[str, int],
     ) -> None:
-        self._table = table
-        self._engine = engine
-        self._number = number
-        self._lookups = lookups
-        self._frames: dict[str, Any] = {}
-        contract = table.contract
-        self._judge = Judge(
-            stream=table.streams[0],
-            contract=contract,
-            conformed=conform(contract, bronze, derived=table.function is not None),
-            faults=faults(contract, keyed=table.mode != "append"),
-            schema=bronze,
-            has_function=table.function is not None,
+        """Commit the rejected rows as held, and nothing else. Raises Held."""
+        refining = self.refining
+        for file in written.add:
+            Path(file.path).unlink(missing_ok=True)
+        message = "; ".join(verdict.message for verdict in stops)
+        counts = [sum(rows.read for rows in taken), sum(rows.rejected + rows.waiting for rows in taken)]
+        held = {
+            "spans": dict(spans),
+            "after": {str(part.bronze.name): part.span.after for part in self.parts},
+            "by": self._rules(fingerprint),
+            "judged": claim.number,
+            "message": message,
+            "counts": counts,
+        }
+        commit_rejects(refining, self.bad(taken, held=True), claim, held=held)
+        for verdict in stops:
+            refining.tell(
+                CheckFailed(
+                    step=refining.step,
+                    table=str(refining.name),
+                    rule=verdict.rule,
+                    message=verdict.message,
+                    severity="stop",
+                )
+            )
+        raise self._refused(message, counts)
+
+    def _refused(self, message: str, counts: Sequence[int]) -> Held:
+        name, version = self.refining.name, self.silver.pin.version
+        text = (
+            f"{name} stopped before it committed: {message}\n  {name} still holds version {version};"
+            f" {counts[1]:,} of {counts[0]:,} rows are held"
         )
-        self.read = 0
-        self.rejected = 0
-        self.good_rows = 0
-
-    @property
-    def contract(self) -> Contract:
-        return self._table.contract
-
-    def over(self, bronze: Any) -> None:
-        """Take the rows of a frame of bronze columns. Raises ConfigError, DataError for what a refine function made."""
-        engine = self._engine
-        typed = engine.kept(engine.query(self._judge.typed(), {"bronze": bronze}))
-        self._frames = {"bronze": bronze, "typed": typed, "judged": typed}
-        self.read, self.good_rows = self._figures("typed")
-        self.rejected = self.read - self.good_rows
-        if self._table.function is not None:
-            refined = self._refined(self._table.function)
-            self._frames["judged"] = engine.kept(engine.query(self._judge.judged(), {"refined": refined}))
-            made, self.good_rows = self._figures("judged")
-            self.rejected += made - self.good_rows
-
-    def _figures(self, name: str) -> tuple[int, int]:
-        """(rows, rows without a fault) of a frame."""
-        counted = parsed(f"SELECT count(*) AS n, count(*) FILTER (WHERE _reject IS NULL) AS good FROM {name}")
-        row = self._engine.fetch(counted, self._frames).to_pylist()[0]
-        return row["n"], row["good"]
-
-    def _refined(self, function: RefineFunction) -> Any:
-        readable = self._engine.query(self._judge.readable(), self._frames)
-        made = function.call(self._engine, readable, self._lookups, explodes=bool(self.contract.key))
-        refuse_wrong_columns(self._table, self._engine.schema(made))
-        if not self.contract.key:
-            self._refuse_multiplied(made)
-        return made
-
-    def _refuse_multiplied(self, made: Any) -> None:
-        counted = parsed("SELECT count(*) - count(DISTINCT (_shard, _load, _row)) AS more FROM made")
-        more = self._engine.fetch(counted, {"made": made}).column("more")[0].as_py()
-        if more:
-            message = f"silver.{self._table.name}: refine made {more:,} rows more than it was given"
-            raise DataError(message, hint="without a key (primaryKey) in the contract one row stays one row")
-
-    def good(self) -> Any:
-        return self._engine.query(self._judge.good(self._number), self._frames)
-
-    def bad(self) -> list[Any]:
-        """Frames that together hold the rejected rows, as quarantine has them."""
-        queries = [self._judge.unread(self._number)]
-        if self._table.function is not None:
-            queries.append(self._judge.faulty(self._number))
-        return [self._engine.query(query, self._frames) for query in queries]
-
-    def measure(self, files: Sequence[DataFile], schema: pa.Schema) -> dict[str, int]:
-        """Figures of this span's rows that were written: how many, and what the set rules ask."""
-        written = self._engine.frame(Scan(files=tuple(file.path for file in files), schema=schema))
-        wanted = [f"{sql} AS {naming.quoted(name)}" for name, sql in figures(self.contract.set_rules).items()]
-        query = f"SELECT {', '.join(['count(*) AS _written', *wanted])} FROM written WHERE _judged = {self._number}"
-        measured: dict[str, int] = self._engine.fetch(parsed(query), {"written": written}).to_pylist()[0]
-        return measured
+        hint = f"look: catchment quarantine show {name} --held   ·   let it pass: catchment quarantine accept {name}"
+        return Held(text, hint=hint)
 
 
-def refuse_wrong_columns(table: definitions.Table, made: pa.Schema) -> None:
-    """A refine function gives every column of the contract in its type, and no other. Raises ConfigError."""
-    file = "refine" if table.function is None else table.function.file
-    contract = {column.name: column for column in table.contract.columns}
-    given = {name for name in made.names if not name.startswith("_")}
-    absent = [name for name in contract if name not in given]
-    if absent:
-        message = f"{file}  refine does not give {', '.join(absent)}, which {table.contract.file} names"
-        raise ConfigError(message, hint=f"it gives {', '.join(sorted(given))}")
-    more = sorted(given - contract.keys())
-    if more:
-        message = f"{file}  refine gives {', '.join(more)}, which {table.contract.file} does not name"
-        raise ConfigError(message, hint="add it to the contract, or leave it out with select or drop")
-    for name, column in contract.items():
-        kind = made.field(name).type
-        if not _fits(kind, arrow_type(column)):
-            message = f"{file}  refine gives {name} as {kind}, {table.contract.file} says {column.type}"
-            raise ConfigError(message, hint="cast it in the function")
+def commit_rejects(
+    refining: Refining,
+    frames: Sequence[Any],
+    claim: Claim,
+    *,
+    held: Mapping[str, Any] | None = None,
+    tell: bool = True,
+) -> None:
+    """Add rows to quarantine in a commit of its own; they count once silver's state names their number."""
+    lake, engine = refining.lake, refining.engine
+    name = naming.quarantine_table(claim.table)
+    table = lake.open(name) or lake.create(name, QUARANTINE)
+    prefix = f"{claim.number:06d}"
+    files = [file for frame in frames for file in engine.write(frame, table.folder(), prefix)]
+    progress = table.progress()
+    if held is not None:
+        progress = replace(progress, cursors={**progress.cursors, "held": held})
+    table.commit(table.claim(), Change(add=files, what="hold" if held is not None else "reject"), progress)
+    if held is not None or not tell:
+        return
+    written = Scan(files=tuple(file.path for file in files), schema=QUARANTINE)
+    frequent = engine.fetch(count_reasons(_REASONS_TOLD), {"rejects": engine.frame(written)}).to_pylist()
+    reasons = tuple((row["words"], row["n"]) for row in frequent)
+    count = sum(file.rows for file in files)
+    refining.tell(RowsQuarantined(step=refining.step, table=str(claim.table), rows=count, reasons=reasons))
 
 
-def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
-    if kind == wanted or (pa.types.is_null(kind)):
-        return True
-    if pa.types.is_integer(kind):
-        return bool(pa.types.is_integer(wanted) or pa.types.is_floating(wanted) or pa.types.is_decimal(wanted))
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return bool(pa.types.is_floating(wanted) or pa.types.is_decimal(wanted))
-    return bool(pa.types.is_timestamp(kind) and pa.types.is_timestamp(wanted))
+def oldest_waiting(refining: Refining, numbers: Sequence[tuple[int, int]]) -> datetime:
+    """When the oldest row landed that waits under one of the numbers."""
+    quarantine = refining.lake.open(naming.quarantine_table(refining.name))
+    assert quarantine is not None
+    scan = quarantine.scan(within={"_judged": (numbers[0][0], numbers[-1][1])})
+    scan = replace(scan, judged=(), waiting=tuple(numbers))
+    oldest = parsed("SELECT min(_loaded_at) AS since FROM q")
+    since: datetime = refining.engine.fetch(oldest, {"q": refining.engine.frame(scan)}).column("since")[0].as_py()
+    return since or datetime.now(UTC)
+
+
+def with_number(numbers: Sequence[tuple[int, int]], number: int) -> tuple[tuple[int, int], ...]:
+    """Closed ranges with `number`, which is larger than all of them."""
+    if numbers and numbers[-1][1] == number - 1:
+        return (*numbers[:-1], (numbers[-1][0], number))
+    return (*numbers, (number, number))
+
+
+def refuse_unknown_loads(bronze: Table, loads: tuple[int, int], taken: int) -> None:
+    """Raise ConfigError for a span that a silver table has not taken."""
+    if not 0 <= loads[0] < loads[1] <= taken:
+        message = f"{bronze.name}: loads {loads[0] + 1}-{loads[1]} are not among those that were refined (1-{taken})"
+        raise ConfigError(message, hint="catchment status shows how far a table has come")

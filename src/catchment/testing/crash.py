@@ -17,7 +17,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from catchment.errors import CatchmentError
 from catchment.events import Event, Reached, StepFinished
 from catchment.interfaces import Listener
+from catchment.records import Order
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -66,14 +67,16 @@ class _Witness(Listener):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _child(folder: Path, log: Path, kill_at: int | str | None, select: Sequence[str], rebuild: frozenset[str]) -> None:
+def _child(
+    folder: Path, log: Path, kill_at: int | str | None, select: Sequence[str], orders: Mapping[str, Order]
+) -> None:
     from catchment.plan import plan
     from catchment.project import load_project
     from catchment.run import run
 
     project = load_project(folder)
     witness = _Witness(log, kill_at)
-    outcome = run(project, None, plan(project, select), listeners=[witness], rebuild=rebuild)
+    outcome = run(project, None, plan(project, select), listeners=[witness], orders=orders)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"= {outcome}\n")
 
@@ -113,21 +116,29 @@ class Child:
 
 
 def start(
-    folder: Path, *, kill_at: int | str | None = None, select: Iterable[str] = (), rebuild: Iterable[str] = ()
+    folder: Path,
+    *,
+    kill_at: int | str | None = None,
+    select: Iterable[str] = (),
+    orders: Mapping[str, Order] | None = None,
 ) -> Child:
     """Start a run in a process of its own; several at once are meant to be safe."""
     log = folder / ".catchment" / f"crash-{random.getrandbits(48):012x}.log"
     log.parent.mkdir(exist_ok=True)
-    process = _context().Process(target=_child, args=(folder, log, kill_at, tuple(select), frozenset(rebuild)))
+    process = _context().Process(target=_child, args=(folder, log, kill_at, tuple(select), dict(orders or {})))
     process.start()
     return Child(process, log)
 
 
 def run_until(
-    folder: Path, *, kill_at: int | str | None = None, select: Iterable[str] = (), rebuild: Iterable[str] = ()
+    folder: Path,
+    *,
+    kill_at: int | str | None = None,
+    select: Iterable[str] = (),
+    orders: Mapping[str, Order] | None = None,
 ) -> Ended:
     """Run the project in a process that is killed at its n-th event, at a named point or event, or never."""
-    return start(folder, kill_at=kill_at, select=select, rebuild=rebuild).join()
+    return start(folder, kill_at=kill_at, select=select, orders=orders).join()
 
 
 def compact(folder: Path) -> None:
@@ -142,9 +153,11 @@ def compact(folder: Path) -> None:
             continue
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """What two projects' tables do not share, in words; empty when they are equal but for numbers of commits."""
-    first, second = _tables(one), _tables(other)
+def differences(one: Path, other: Path, *, batched_otherwise: bool = False) -> list[str]:
+    """What two projects' tables do not share, in words; empty when they are equal but for numbers of commits, and for
+    places in a load where the same files landed in other batches."""
+    but = (*_MAY_DIFFER, *(("_row",) if batched_otherwise else ()))
+    first, second = _tables(one, but), _tables(other, but)
     found = [f"only one has {name}" for name in sorted(first.keys() ^ second.keys())]
     for name in sorted(first.keys() & second.keys()):
         rows, others = Counter(first[name]), Counter(second[name])
@@ -154,7 +167,7 @@ def differences(one: Path, other: Path) -> list[str]:
     return found
 
 
-def _tables(folder: Path) -> dict[str, list[str]]:
+def _tables(folder: Path, but: Sequence[str]) -> dict[str, list[str]]:
     """Every table's rows as text; quarantine only as far as its verdicts count."""
     from catchment.connected import Connected
     from catchment.inspect import standing_rejects
@@ -164,7 +177,7 @@ def _tables(folder: Path) -> dict[str, list[str]]:
     project = _project(folder)
     opened = OpenProject(project)
     found = {
-        str(name): _rows(opened.query(f'SELECT * FROM {name.layer}."{name.name}"').read_all())
+        str(name): _rows(opened.query(f'SELECT * FROM {name.layer}."{name.name}"').read_all(), but)
         for name in opened.tables()
         if name.layer != "quarantine"
     }
@@ -174,14 +187,15 @@ def _tables(folder: Path) -> dict[str, list[str]]:
         for name in project.silver:
             rejects = standing_rejects(connected, engine, silver_table(name))
             if rejects is not None:
-                found[f"quarantine.{name}"] = _rows(rejects.to_arrow_table())
+                found[f"quarantine.{name}"] = _rows(rejects.to_arrow_table(), but)
     finally:
         engine.close()
     return found
 
 
-def _rows(table: Any) -> list[str]:
-    kept = table.select([name for name in table.column_names if name not in _MAY_DIFFER])
+def _rows(table: Any, but: Sequence[str]) -> list[str]:
+    # delta-rs keeps columns where they were when a table is made anew with the same ones in another order.
+    kept = table.select(sorted(name for name in table.column_names if name not in but))
     return [repr(row) for row in kept.to_pylist()]
 
 

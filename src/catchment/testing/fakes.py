@@ -18,7 +18,7 @@ from catchment.events import Event
 from catchment.interfaces import Engine, Lake, Listener, Source
 from catchment.project import Project
 from catchment.reading.declaration import FilesSource, FileStream, Gold, SilverTable, Target
-from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice
+from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice, Order
 
 E = TypeVar("E", bound=Event)
 
@@ -215,8 +215,8 @@ class Workbench:
         step = f"land:{feed}"
         return Landing(step, source.feeds()[0], source, self.lake, self.engine, self.heard, _never).run()
 
-    def refine(self, table: Any, *, rebuild: bool = False) -> bool:
-        """Refine what is new in the table's stream."""
+    def refine(self, table: Any, order: Order | None = None) -> bool:
+        """Refine what is new in the table's streams, or do what is ordered."""
         from catchment.silver.step import Refining
 
         return Refining(
@@ -226,7 +226,7 @@ class Workbench:
             engine=self.engine,
             tell=self.heard,
             stopping=_never,
-            rebuild=rebuild,
+            order=order,
         ).run()
 
     def rows(self, name: str, sql: str = "SELECT * FROM t") -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def status(*_: object) -> None:
+    def status(*_: object, **__: object) -> None:
         raise error
 
     module = types.ModuleType("catchment.status")

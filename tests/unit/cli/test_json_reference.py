@@ -12,9 +12,21 @@ import pyarrow as pa
 import pytest
 
 from catchment.cli import plan, preview, quarantine
+from catchment.cli import test as test_command
 from catchment.errors import Problem
 from catchment.observe.history import PastRun, StepRun
-from catchment.records import GoldStatus, Pending, Preview, QuarantineSummary, Rejected, Status, Step, TableStatus
+from catchment.records import (
+    GoldStatus,
+    Pending,
+    Preview,
+    QuarantineSummary,
+    Rejected,
+    Status,
+    Step,
+    TableStatus,
+    TableVersion,
+)
+from catchment.trial import Difference, Trial
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
 
@@ -32,6 +44,7 @@ def section(command: str) -> str:
         ("status", GoldStatus),
         ("status", PastRun),
         ("status", StepRun),
+        ("status", TableVersion),
     ],
 )
 def test_every_field_of_a_value_is_in_the_reference(command: str, kind: Any) -> None:
@@ -50,6 +63,7 @@ REJECTED = Rejected("silver.a", "f.csv", 1, 1, 1, 1, [("c", "required", "require
         ("preview", preview.as_value(Preview("silver.a", 1, 1, 0, [("w", 1)], pa.table({}), ()))),
         ("quarantine list", quarantine.summary_value(QuarantineSummary("silver.a", 1, None, [("w", 1)]))),
         ("quarantine show", quarantine.as_value(REJECTED)),
+        ("test", test_command.as_value(Trial("a", different=[Difference({"id": "1"}, {"n": ("1", "2")})]))),
     ],
 )
 def test_every_key_that_is_printed_is_in_the_reference(command: str, value: dict[str, Any]) -> None:

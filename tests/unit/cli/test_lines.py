@@ -41,17 +41,38 @@ def test_a_plan_shows_what_is_new_and_counts_the_rest() -> None:
     ]
 
 
-def test_a_changed_definition_is_shown_with_its_choice() -> None:
-    differences = ["+ column loyalty_points (integer)", "~ email: pattern added"]
-    found = [Pending(REFINE, True, "definition changed", differences, "--rebuild silver.users (2,005 bronze rows)")]
-    assert plan.lines(found) == [
+EDITS = (
+    ("+ column loyalty_points (integer)", "goes on: null in older rows"),
+    ("~ email: pattern added", "changes which rows are good"),
+)
+CHOICES = ("--rebuild silver.users", "--forward silver.users")
+
+
+def test_a_changed_definition_is_shown_with_its_choices() -> None:
+    found = [Pending(REFINE, True, "definition changed", EDITS, CHOICES, rows=2005)]
+    assert plan.lines(found, {REFINE.id: 2500.0}) == [
         "  refine   silver.users   definition changed:",
-        "             + column loyalty_points (integer)",
-        "             ~ email: pattern added",
-        "           choose: --rebuild silver.users (2,005 bronze rows)",
+        "             + column loyalty_points (integer)   goes on: null in older rows",
+        "             ~ email: pattern added              changes which rows are good",
+        "           choose: --rebuild silver.users (2,005 bronze rows, about 1 s)  or  --forward silver.users",
         "1 step.",
         "1 step needs your choice.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pace", "words"), [(None, "(2,005 bronze rows)"), (100.0, "rows, about 20 s)"), (10.0, "rows, about 3 min 20 s)")]
+)
+def test_a_rebuild_says_how_long_it_takes_where_that_is_known(pace: float | None, words: str) -> None:
+    found = [Pending(REFINE, True, "definition changed", EDITS, CHOICES[:1], rows=2005)]
+    told = plan.lines(found, {} if pace is None else {REFINE.id: pace})
+    assert words in told[3]
+
+
+def test_a_definition_that_goes_on_by_itself_needs_no_choice() -> None:
+    told = plan.lines([Pending(REFINE, True, "after land", EDITS[:1])])
+    assert told[-1] == "1 step."
+    assert not any("choose" in line for line in told)
 
 
 def test_a_plan_tells_what_is_odd_where_nothing_is_new() -> None:

@@ -89,12 +89,16 @@ def test_an_arrow_type_has_a_name_that_duckdb_understands(kind: pa.DataType, nam
 
 def test_what_a_killed_process_spilled_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
     living = DuckDBEngine(memory_bytes=64 << 20, threads=1, spill=tmp_path)
+    assert not list(tmp_path.iterdir())  # nothing is made before anything is computed
+    living.frame(pa.table({"n": [1]}))
     (held,) = tmp_path.iterdir()
     dead = tmp_path / "catchment-spill-dead"
     dead.mkdir()
     (dead / ".lock").touch()
     (dead / "rows.tmp").write_bytes(b"x")
-    DuckDBEngine(memory_bytes=64 << 20, threads=1, spill=tmp_path).close()
+    another = DuckDBEngine(memory_bytes=64 << 20, threads=1, spill=tmp_path)
+    another.frame(pa.table({"n": [1]}))
+    another.close()
     assert list(tmp_path.iterdir()) == [held]
     living.close()
     living.close()

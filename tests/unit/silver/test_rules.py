@@ -14,8 +14,8 @@ from catchment.interfaces import Engine
 from catchment.records import bronze_schema
 from catchment.silver.definition import Table
 from catchment.silver.judge import parsed
+from catchment.silver.rows import Rows
 from catchment.silver.rules import faults, verdicts
-from catchment.silver.step import Rows
 from catchment.testing.fakes import column, contract
 
 
@@ -28,7 +28,7 @@ def judged(
     first["_row"] = pa.array(range(given.num_rows), pa.int64())
     first |= {name: pa.array(values, first[name].type) for name, values in ours.items()}
     bronze = pa.table({**first, **{name: given.column(name) for name in given.column_names}})
-    rows = Rows(Table("t", ("src.rows",), wanted, mode), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), wanted, mode), "src.rows", engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     found: dict[int, Any] = {row["_row"]: [] for row in _rows(engine, rows.good())}
     for frame in rows.bad():
@@ -139,7 +139,7 @@ def test_where_no_file_could_be_read_yet_every_row_is_its_defect(engine: Engine[
     wanted = contract("t", column("id", "integer", required=True))
     first = {field.name: pa.nulls(1, field.type) for field in bronze_schema([])}
     bronze = pa.table({**first, "_defect": ["not Parquet"], "_raw": pa.array(["PAR \xe4".encode()])})
-    rows = Rows(Table("t", ("src.rows",), wanted, "append"), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), wanted, "append"), "src.rows", engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     ((bad,),) = (_rows(engine, frame) for frame in rows.bad())
     assert [reason["rule"] for reason in bad["reasons"]] == ["readable"]
@@ -175,7 +175,7 @@ def test_columns_of_the_key_are_required_where_the_mode_needs_them(engine: Engin
     given = {"id": pa.array(["a", None], pa.string())}
     assert judged(engine, wanted, given, mode="append") == [[], []]
     assert judged(engine, wanted, given, mode="merge") == [[], [("id", "required", "required", None)]]
-    assert [fault.rule for fault in faults(contract("t", column("id", key_position=1, required=True)), keyed=True)] == [
+    assert [fault.rule for fault in faults(contract("t", column("id", key_position=1, required=True)), ["id"])] == [
         "required"
     ]
 
@@ -271,7 +271,7 @@ def _raw(engine: Engine[Any], wanted: Contract, columns: Mapping[str, Any], **ou
     first = {field.name: pa.nulls(1, field.type) for field in bronze_schema([])}
     first |= {name: pa.array(values, first[name].type) for name, values in ours.items()}
     bronze = pa.table({**first, **{name: given.column(name) for name in given.column_names}})
-    rows = Rows(Table("t", ("src.rows",), wanted, "append"), engine, bronze.schema, 1, {})
+    rows = Rows(Table("t", ("src.rows",), wanted, "append"), "src.rows", engine, bronze.schema, 1, {})
     rows.over(engine.frame(bronze))
     (frame,) = rows.bad()
     (bad,) = _rows(engine, frame)

@@ -16,7 +16,7 @@ from catchment.events import CheckFailed, RowsQuarantined, RowsRefined
 from catchment.interfaces import Engine, Table
 from catchment.lake.delta import DeltaLake
 from catchment.naming import TableName
-from catchment.records import bronze_schema
+from catchment.records import Order, bronze_schema
 from catchment.silver import definition
 from catchment.silver.conform import conform
 from catchment.silver.step import span
@@ -70,7 +70,7 @@ def test_bronze_that_was_made_anew_stops_what_took_the_old_one(bench: Workbench,
         anew.refine(TABLE)
     assert "--rebuild" in (told.value.hint or "")
     assert values(anew) == [1, 2]
-    assert anew.refine(TABLE, rebuild=True)
+    assert anew.refine(TABLE, order=Order("rebuild"))
     assert values(anew) == list(range(loads))
 
 
@@ -178,9 +178,9 @@ def test_a_changed_definition_stops_before_anything_is_written(bench: Workbench)
     bench.land(numbers("-2"))
     before = {name: opened(bench, name).pin for name in bench.lake.list()}
     stricter = replace(TABLE, contract=contract("t", column("id"), column("n", "integer", required=True, minimum=0)))
-    with pytest.raises(DefinitionChanged, match="n: minimum none -> 0") as told:
+    with pytest.raises(DefinitionChanged, match="n: minimum 0 added") as told:
         bench.refine(stricter)
-    assert told.value.hint == "make it anew from bronze: catchment run --rebuild silver.t"
+    assert told.value.hint == "choose: catchment run --rebuild silver.t  or  catchment run --forward silver.t"
     assert {name: opened(bench, name).pin for name in bench.lake.list()} == before
     assert bench.refine(TABLE)
 
@@ -192,7 +192,7 @@ def test_rebuild_makes_the_table_anew_in_one_commit_under_its_readers(bench: Wor
     old = opened(bench, SILVER)
     reading = bench.engine.frame(old.scan())
     changed = contract("t", column("n", "integer", minimum=0), column("name", source="id"))
-    assert bench.refine(replace(TABLE, contract=changed), rebuild=True)
+    assert bench.refine(replace(TABLE, contract=changed), order=Order("rebuild"))
     new = opened(bench, SILVER)
     assert new.pin.version == old.pin.version + 1
     assert new.schema().names[:2] == ["n", "name"]
@@ -204,7 +204,7 @@ def test_rebuild_makes_the_table_anew_in_one_commit_under_its_readers(bench: Wor
 
 def test_rebuild_of_an_empty_input_leaves_an_empty_table(bench: Workbench) -> None:
     bench.land(numbers())
-    assert bench.refine(TABLE, rebuild=True)
+    assert bench.refine(TABLE, order=Order("rebuild"))
     assert values(bench) == []
 
 
@@ -215,7 +215,7 @@ def test_rebuild_of_a_merged_table_starts_from_nothing(bench: Workbench) -> None
         bench.land(numbers(text))
         bench.refine(table)
     before = bench.rows("silver.t", "SELECT id, n, _load FROM t")
-    assert bench.refine(table, rebuild=True)
+    assert bench.refine(table, order=Order("rebuild"))
     assert bench.rows("silver.t", "SELECT id, n, _load FROM t") == before == [{"id": "r0", "n": 2, "_load": 2}]
 
 

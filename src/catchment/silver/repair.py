@@ -1,0 +1,251 @@
+"""Judge rows of bronze again: those in quarantine (`replay`), those of a span (`backfill`); and let pass what is held.
+
+Each is a commit like any other and leaves what a fresh table would hold: rows that pass now are reduced with those that
+are there, rows that no longer pass go, and where one goes that had put out others of its key, these come back from
+bronze. Every verdict that still counts is written again under the new number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from catchment import naming
+from catchment.errors import ConfigError
+from catchment.events import RowsReplayed, SpanAccepted
+from catchment.interfaces import Table
+from catchment.naming import IDENTITY, literal, quoted
+from catchment.records import Change, Claim, Order, Progress
+from catchment.silver import definition as definitions
+from catchment.silver.differences import differences, refusal
+from catchment.silver.judge import QUARANTINE, WAITING, parsed
+from catchment.silver.modes import mode_of
+from catchment.silver.step import Part, Span, Taking, commit_rejects, oldest_waiting, refuse_unknown_loads, span
+from catchment.silver.write import Gone, Writing, Written
+
+if TYPE_CHECKING:
+    from catchment.silver.rows import Rows
+    from catchment.silver.step import Refining
+
+_IDENTITY = ", ".join(IDENTITY)
+
+
+@dataclass
+class Repairing:
+    """One repair of one silver table."""
+
+    refining: Refining
+
+    def run(self) -> bool:
+        """Raises ConfigError where there is nothing to repair, DefinitionChanged, Conflict."""
+        order = self.refining.order
+        assert order is not None
+        silver = self.refining.lake.open(self.refining.name)
+        if silver is None:
+            message = f"{self.refining.name} is not there yet"
+            raise ConfigError(message, hint="catchment run makes it")
+        if order.verb == "accept":
+            return self._accept(silver)
+        self._refuse_changed(silver.progress())
+        if self.refining.table.full:
+            # What one arrival says depends on the one before it, so that none of them can be judged alone.
+            self.refining.order = Order("rebuild")
+            return self.refining.run()
+        return self._again(silver, order)
+
+    def _refuse_changed(self, progress: Progress) -> None:
+        definition = self.refining.table.definition()
+        if progress.definition in (None, definitions.fingerprint(definition)):
+            return
+        before = self.refining.lake.definition(progress.definition or "")
+        raise refusal(self.refining.table.name, differences(before, definition))
+
+    def _accept(self, silver: Table) -> bool:
+        """A generation without rows that lets the held span pass."""
+        quarantine = self.refining.lake.open(naming.quarantine_table(self.refining.name))
+        held = quarantine.progress().cursors.get("held") if quarantine is not None else None
+        progress = silver.progress()
+        taken = progress.cursors.get("refine", {})
+        if held is None or all(int(taken.get(name, 0)) >= to for name, to in held["spans"].items()):
+            message = f"nothing of {self.refining.name} is held"
+            raise ConfigError(message, hint="catchment status shows where its rows are")
+        passed = {**progress.cursors.get("accept", {}), **held["spans"]}
+        if passed != progress.cursors.get("accept"):
+            state = replace(progress, cursors={**progress.cursors, "accept": passed})
+            silver.commit(silver.claim(), Change(what="accept"), state)
+        self.refining.tell(
+            SpanAccepted(step=self.refining.step, table=str(self.refining.name), spans=dict(held["spans"]))
+        )
+        return True
+
+    def _again(self, silver: Table, order: Order) -> bool:
+        """Judge rows again and commit what follows from it."""
+        progress = silver.progress()
+        standing = self._standing(progress)
+        parts = self._parts(progress, order, standing)
+        claim = silver.claim()
+        taking = Taking(self.refining, silver, progress, parts)
+        taken = taking.take(claim)
+        self.refining.stopping()
+        gone = self._gone(silver, parts, standing, order)
+        fresh, again = self._regain(taking, silver, taking.fresh(taken), gone, claim)
+        writing = Writing(self.refining.table, self.refining.engine, silver, self.refining.stopping)
+        written = writing.write(fresh, silver.folder(), f"{claim.number:06d}", gone=again.gone)
+        self.refining.stopping()
+        waits = self._verdicts(taking, taken, standing, again, order, claim)
+        self.refining.stopping()
+        self._commit(silver, claim, taking, written, waits=waits, verb=order.verb)
+        self._report(taken, order)
+        return True
+
+    def _commit(self, silver: Table, claim: Claim, taking: Taking, written: Written, *, waits: bool, verb: str) -> None:
+        number = ((claim.number, claim.number),)
+        cursors = {name: value for name, value in taking.progress.cursors.items() if name != "waiting"}
+        if waits:
+            cursors["references"] = taking.referred
+            cursors["waiting"] = {"since": oldest_waiting(self.refining, number).isoformat()}
+        definition = self.refining.table.definition()
+        fingerprint = definitions.fingerprint(definition)
+        self.refining.lake.keep_definition(fingerprint, definition)
+        waiting = number if waits else ()
+        state = replace(taking.progress, cursors=cursors, judged=number, waiting=waiting, definition=fingerprint)
+        silver.commit(claim, Change(add=written.add, remove=written.remove, what=verb), state)
+
+    def _standing(self, progress: Progress) -> Any:
+        """The rows in quarantine that count, rejected and waiting."""
+        quarantine = self.refining.lake.open(naming.quarantine_table(self.refining.name))
+        if quarantine is None:
+            return self.refining.engine.frame(QUARANTINE.empty_table())
+        scan = replace(quarantine.scan(), judged=tuple(progress.judged), waiting=tuple(progress.waiting))
+        return self.refining.engine.kept(self.refining.engine.frame(scan))
+
+    def _parts(self, progress: Progress, order: Order, standing: Any) -> list[Part]:
+        engine, lake = self.refining.engine, self.refining.lake
+        identities = None
+        if order.verb == "replay":
+            identities = engine.kept(self._query(f"SELECT DISTINCT {_IDENTITY} FROM standing", standing=standing))
+        found = []
+        for stream in self.refining.table.streams:
+            bronze = lake.open(naming.bronze_table(stream))
+            if bronze is None or (order.stream is not None and stream != order.stream):
+                continue
+            taken = span(bronze, progress).after
+            loads = (taken, taken)
+            if order.verb == "backfill":
+                loads = order.loads or (0, taken)
+                refuse_unknown_loads(bronze, loads, taken)
+            scan = bronze.scan(loads=loads)
+            found.append(Part(bronze, stream, Span(scan=scan, after=loads[0], to=loads[1]), again=identities))
+        return found
+
+    def _query(self, sql: str, **frames: Any) -> Any:
+        return self.refining.engine.query(parsed(sql), frames)
+
+    def _count(self, frame: Any, where: str = "TRUE") -> int:
+        counted = parsed(f"SELECT count(*) AS n FROM f WHERE {where}")
+        return int(self.refining.engine.fetch(counted, {"f": frame}).column("n")[0].as_py())
+
+    def _gone(self, silver: Table, parts: Sequence[Part], standing: Any, order: Order) -> Gone:
+        """Identities whose rows are judged again, as far as silver may hold any."""
+        engine = self.refining.engine
+        if order.verb == "replay":
+            # A rejected row is not in silver, but for others that a function made of the same row of bronze.
+            made = self.refining.table.function is not None
+            return Gone(parts[0].again if made and parts else None)
+        frames = {}
+        for place, part in enumerate(parts):
+            scan = silver.scan(loads=(part.span.after, part.span.to), hidden=True)
+            chosen = parsed(f"SELECT DISTINCT {_IDENTITY} FROM present WHERE _stream = {literal(part.stream)}")
+            frames[f"part_{place}"] = engine.query(chosen, {"present": engine.frame(scan)})
+        union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in frames)
+        return Gone(engine.kept(engine.query(parsed(union), frames))) if frames else Gone()
+
+    def _regain(self, taking: Taking, silver: Table, fresh: Any, gone: Gone, claim: Claim) -> tuple[Any, Regained]:
+        """Fresh rows, and from all of bronze those of groups in which a row went that may have put out others."""
+        mode = mode_of(self.refining.table)
+        if gone.identities is None or mode is None or not mode.group:
+            return fresh, Regained(gone)
+        engine, group = self.refining.engine, ", ".join(map(quoted, mode.group))
+        columns = ", ".join([*(quoted(column.name) for column in self.refining.table.contract.columns), *IDENTITY])
+        present = engine.frame(silver.scan(hidden=True))
+        removed = self._query(f"SELECT * FROM p SEMI JOIN g USING ({_IDENTITY})", p=present, g=gone.identities)
+        differ = f"SELECT {columns} FROM removed EXCEPT SELECT {columns} FROM fresh"
+        affected = engine.kept(self._query(f"SELECT DISTINCT {group} FROM ({differ})", removed=removed, fresh=fresh))
+        if not self._count(affected):
+            return fresh, Regained(gone)
+        whole = Taking(self.refining, silver, taking.progress, self._everything(taking.progress))
+        rows = whole.take(claim)
+        others = self._query(
+            f"SELECT * FROM w SEMI JOIN a USING ({group}) ANTI JOIN f USING ({_IDENTITY})",
+            w=whole.fresh(rows),
+            a=affected,
+            f=fresh,
+        )
+        union = engine.kept(self._query("SELECT * FROM f UNION ALL BY NAME SELECT * FROM o", f=fresh, o=others))
+        bad = [one.bad_identities(affected, mode.group) for one in rows]
+        return union, Regained(Gone(gone.identities, affected), whole, rows, bad)
+
+    def _everything(self, progress: Progress) -> list[Part]:
+        found = []
+        for stream in self.refining.table.streams:
+            bronze = self.refining.lake.open(naming.bronze_table(stream))
+            if bronze is not None:
+                taken = span(bronze, progress).after
+                found.append(Part(bronze, stream, Span(bronze.scan(loads=(0, taken)), 0, taken)))
+        return found
+
+    def _verdicts(
+        self, taking: Taking, taken: Sequence[Rows], standing: Any, again: Regained, order: Order, claim: Claim
+    ) -> bool:
+        """Commit every verdict that counts from now on, under the new number; whether any row waits."""
+        frames = taking.bad(taken)
+        tried = [part for part in taking.parts if order.verb == "backfill"]
+        inside = " OR ".join(
+            f"(_stream = {literal(part.stream)} AND _load > {part.span.after} AND _load <= {part.span.to})"
+            for part in tried
+        )
+        if inside:
+            carried = f"SELECT * REPLACE (CAST({claim.number} AS BIGINT) AS _judged) FROM standing WHERE NOT ({inside})"
+            frames.append(self._query(carried, standing=standing))
+        for rows, identities in zip(again.rows, again.bad, strict=True):
+            new = f"SELECT bad.* FROM bad SEMI JOIN i USING ({_IDENTITY}) ANTI JOIN standing USING ({_IDENTITY})"
+            outside = f"SELECT * FROM ({new}) WHERE NOT ({inside or 'FALSE'})"
+            assert again.taking is not None
+            frames += [
+                self._query(outside, bad=bad, i=identities, standing=standing) for bad in again.taking.bad([rows])
+            ]
+        union = " UNION ALL BY NAME ".join(f"SELECT * FROM bad_{place}" for place in range(len(frames)))
+        every = self._query(union, **{f"bad_{place}": frame for place, frame in enumerate(frames)})
+        every = self.refining.engine.kept(every)
+        if not self._count(every):
+            return False
+        commit_rejects(self.refining, [every], claim, tell=False)
+        return self._count(every, f"status = {literal(WAITING)}") > 0
+
+    def _report(self, taken: Sequence[Rows], order: Order) -> None:
+        read, rejected, waiting = (
+            sum(getattr(rows, name) for rows in taken) for name in ("read", "rejected", "waiting")
+        )
+        self.refining.tell(
+            RowsReplayed(
+                step=self.refining.step,
+                table=str(self.refining.name),
+                verb=order.verb,
+                tried=read,
+                passed=read - rejected - waiting,
+                rejected=rejected,
+                waiting=waiting,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Regained:
+    """What goes before fresh rows come; and where all of bronze was read again for some groups: its rows, and the
+    identities of those in these groups that do not pass."""
+
+    gone: Gone
+    taking: Taking | None = None
+    rows: Sequence[Rows] = ()
+    bad: Sequence[Any] = ()

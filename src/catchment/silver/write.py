@@ -1,0 +1,223 @@
+"""Good rows into the files of a silver table, through its mode: which files go, and which come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from catchment.errors import DataError
+from catchment.interfaces import Engine
+from catchment.interfaces import Table as LakeTable
+from catchment.naming import IDENTITY, quoted
+from catchment.records import DataFile, Scan
+from catchment.silver.definition import Table
+from catchment.silver.judge import parsed
+from catchment.silver.modes import EVERYTHING, Mode, mode_of
+
+_IDENTITY = ", ".join(IDENTITY)
+
+# What stays of touched files is put together up to so many rows, and into so few files where fresh rows are scattered
+# over all of them.
+_FEW_ROWS = 100_000
+_MOST_FILES = 8
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Rows of the table that go before fresh ones come: those of some identities, and all of some groups."""
+
+    identities: Any | None = None
+    groups: Any | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files that belong into the table instead of others; nothing is committed yet."""
+
+    add: Sequence[DataFile]
+    remove: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Writing:
+    """`present` is None where the table is made anew. `stopping` raises Stopped when asked to."""
+
+    table: Table
+    engine: Engine[Any]
+    present: LakeTable | None
+    stopping: Callable[[], None]
+
+    def write(self, fresh: Any, folder: str, prefix: str, gone: Gone | None = None) -> Written:
+        """Rows of groups that fresh ones touch come into files of their own; what else lay beside them stays together.
+
+        So a file's bounds stay narrow where keys come in some order, and tomorrow's rows touch few files again.
+        Raises DataError where a refine function makes one key several times from one row.
+        """
+        mode, gone = mode_of(self.table), gone or Gone()
+        if mode is None and gone.identities is None:
+            return Written(self.engine.write(fresh, folder, prefix))
+        fresh_rows = self._count("fresh", {"fresh": fresh})
+        keys = self._keys(mode, fresh) if mode is not None and fresh_rows else None
+        touched = self._touched(mode, fresh, keys, gone)
+        rows, survivors = fresh, None
+        if mode is not None:
+            keys = self._affected(mode, keys, touched, gone)
+            rows, survivors = self._reduced(mode, self._moved(mode, touched, keys, gone), fresh, fresh_rows)
+        self.stopping()
+        files = self.engine.write(rows, folder, prefix)
+        if survivors is not None and sum(file.rows for file in files) != survivors:
+            message = f"silver.{self.table.name}: refine makes one key several times from one row"
+            raise DataError(message, hint="add what tells them apart to the key, or leave the others out")
+        stay: list[DataFile] = []
+        for left in self._staying(mode, touched, keys, gone, fresh_rows):
+            self.stopping()
+            stay += self.engine.write(left, folder, prefix)
+        return Written([*stay, *files], touched)
+
+    def _reduced(self, mode: Mode, present: Any, fresh: Any, fresh_rows: int) -> tuple[Any, int | None]:
+        """The rows of touched groups that shall be there, and how many they are, where each survivor names one."""
+        frames = {"present": present, "fresh": fresh}
+        everything = fresh_rows + self._count("present", frames)
+        frames["survivors"], survivors = self._survivors(mode, frames, everything)
+        if not mode.counts_survivors:
+            return self.engine.query(mode.reduced(), frames), None
+        plain = survivors == everything and not mode.own_columns()
+        return self.engine.query(parsed(EVERYTHING) if plain else mode.reduced(), frames), survivors
+
+    def _query(self, sql: str, frames: Mapping[str, Any]) -> Any:
+        return self.engine.query(parsed(sql), frames)
+
+    def _count(self, name: str, frames: Mapping[str, Any]) -> int:
+        counted = self.engine.fetch(parsed(f"SELECT count(*) AS n FROM {name}"), frames)
+        return int(counted.column("n")[0].as_py())
+
+    def _keys(self, mode: Mode, fresh: Any) -> Any | None:
+        """The groups of fresh rows; None where the table has no row that they could put out, or no groups."""
+        if self.present is None or not mode.group or not self.present.scan(hidden=True).files:
+            return None
+        return self.engine.kept(self.engine.query(mode.groups(), {"fresh": fresh}))
+
+    def _touched(self, mode: Mode | None, fresh: Any, keys: Any | None, gone: Gone) -> list[str]:
+        """The files that hold a row which fresh ones may put out, or which goes."""
+        if self.present is None:
+            return []
+        whole = self.present.scan(hidden=True)
+        if mode is not None and not mode.group:
+            return list(whole.files)
+        found = self._holding(whole, gone.identities, IDENTITY)
+        if mode is not None:
+            if keys is not None:
+                scan = self.present.scan(within=self._bounds(mode, fresh), hidden=True)
+                found |= self._holding(scan, keys, mode.group)
+            found |= self._holding(whole, gone.groups, mode.group)
+        return sorted(found)
+
+    def _affected(self, mode: Mode, keys: Any | None, touched: Sequence[str], gone: Gone) -> Any | None:
+        """The groups whose rows are reduced anew: those of fresh rows, and those that lose a row."""
+        if gone.identities is None or not touched or not mode.group:
+            return keys
+        frames = {"present": self._files(touched), "gone": gone.identities}
+        names = ", ".join(map(quoted, mode.group))
+        union = f"SELECT DISTINCT {names} FROM present SEMI JOIN gone USING ({_IDENTITY})"
+        if keys is not None:
+            union, frames["keys"] = f"{union} UNION SELECT {names} FROM keys", keys
+        return self.engine.kept(self._query(union, frames))
+
+    def _moved(self, mode: Mode, touched: Sequence[str], keys: Any | None, gone: Gone) -> Any:
+        """Present rows that are reduced with the fresh ones."""
+        if not touched or (mode.group and keys is None):
+            from catchment.silver.rows import silver_schema
+
+            return self.engine.frame(silver_schema(self.table).empty_table())
+        left = self._left(touched, gone)
+        if not mode.group:
+            return left
+        using = ", ".join(map(quoted, mode.group))
+        frames = {"present": left, "keys": keys}
+        return self.engine.kept(self._query(f"SELECT * FROM present SEMI JOIN keys USING ({using})", frames))
+
+    def _staying(
+        self, mode: Mode | None, touched: Sequence[str], keys: Any | None, gone: Gone, fresh_rows: int
+    ) -> Iterator[Any]:
+        """What else the touched files hold, each frame for a file of its own."""
+        if not touched or (mode is not None and not mode.group):
+            return
+        group = () if mode is None else mode.group
+        for files in self._together(touched, group, fresh_rows):
+            left = self._left(files, gone)
+            if keys is not None:
+                using = ", ".join(map(quoted, group))
+                left = self._query(
+                    f"SELECT * FROM present ANTI JOIN keys USING ({using})", {"present": left, "keys": keys}
+                )
+            yield left
+
+    def _together(self, touched: Sequence[str], group: Sequence[str], fresh_rows: int) -> list[list[str]]:
+        """Touched files that are written as one: neighbours by key, as long as they are small."""
+        assert self.present is not None
+        wanted = set(touched)
+        found = [file for file in self.present.files() if file.path in wanted]
+        most = max(_FEW_ROWS, fresh_rows, sum(file.rows for file in found) // _MOST_FILES)
+        parts: list[list[str]] = []
+        rows = 0
+        for file in sorted(found, key=lambda file: _place(file, group)):
+            if not parts or rows + file.rows > most:
+                parts.append([])
+                rows = 0
+            parts[-1].append(file.path)
+            rows += file.rows
+        return parts
+
+    def _bounds(self, mode: Mode, fresh: Any) -> dict[str, tuple[Any, Any]]:
+        names = list(mode.bounds())
+        wanted = [
+            f"{sql} AS {quoted(f'{end}_{place}')}"
+            for place, bounds in enumerate(mode.bounds().values())
+            for end, sql in zip(("low", "high"), bounds, strict=True)
+        ]
+        row = self.engine.fetch(parsed(f"SELECT {', '.join(wanted)} FROM fresh"), {"fresh": fresh}).to_pylist()[0]
+        return {name: (row[f"low_{place}"], row[f"high_{place}"]) for place, name in enumerate(names)}
+
+    def _holding(self, scan: Scan, wanted: Any | None, columns: Sequence[str]) -> set[str]:
+        """Files of the scan in which a row has one of the wanted values."""
+        if wanted is None or not scan.files:
+            return set()
+        using = ", ".join(map(quoted, columns))
+        frames = {"present": self.engine.frame(scan, file_column="_file"), "wanted": wanted}
+        holding = parsed(f"SELECT DISTINCT _file AS file FROM present SEMI JOIN wanted USING ({using})")
+        return set(self.engine.fetch(holding, frames).column("file").to_pylist())
+
+    def _files(self, files: Sequence[str]) -> Any:
+        assert self.present is not None
+        return self.engine.frame(replace(self.present.scan(hidden=True), files=tuple(files)))
+
+    def _left(self, files: Sequence[str], gone: Gone) -> Any:
+        """What stays of some files without what goes."""
+        left = self._files(files)
+        if gone.identities is not None:
+            frames = {"present": left, "gone": gone.identities}
+            left = self._query(f"SELECT * FROM present ANTI JOIN gone USING ({_IDENTITY})", frames)
+        mode = mode_of(self.table)
+        if gone.groups is not None and mode is not None:
+            using = ", ".join(map(quoted, mode.group))
+            left = self._query(
+                f"SELECT * FROM present ANTI JOIN gone USING ({using})", {"present": left, "gone": gone.groups}
+            )
+        return left
+
+    def _survivors(self, mode: Mode, frames: Mapping[str, Any], everything: int) -> tuple[Any, int]:
+        """What names the rows that shall be there, and how many they are."""
+        buckets = mode.buckets(everything, self.engine.memory_bytes) if mode.group else 1
+        parts = {}
+        for bucket in range(buckets):
+            self.stopping()
+            parts[f"part_{bucket}"] = self.engine.kept(self.engine.query(mode.survivors(bucket, buckets), frames))
+        survivors = self._query(" UNION ALL ".join(f"SELECT * FROM {part}" for part in parts), parts)
+        return survivors, self._count("survivors", {"survivors": survivors})
+
+
+def _place(file: DataFile, group: Sequence[str]) -> tuple[bool, Any, str]:
+    """Where a file comes in the order of the table's key, as far as its statistics tell."""
+    lows = [file.statistics[name][0] for name in group[:1] if name in file.statistics]
+    return (not lows or lows[0] is None, lows[0] if lows else None, file.path)

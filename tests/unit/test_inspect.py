@@ -127,5 +127,5 @@ def test_a_preview_takes_what_landed_and_what_is_new_together(orders: Project) -
 def test_a_preview_of_nothing_says_so(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     empty = project(tmp_path, [contract("orders", column("id"))], {"orders": {"from": "src.rows"}})
-    with pytest.raises(ConfigError, match=r"bronze\.src__rows is empty and src\.rows brings no rows"):
+    with pytest.raises(ConfigError, match=r"bronze\.src__rows is empty and no stream brings rows"):
         preview(empty, None, "orders", 1)

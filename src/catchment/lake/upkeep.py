@@ -20,6 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from catchment.errors import ConfigError, Conflict, Unfenced
 from catchment.interfaces import Upkeep
+from catchment.lake.log import entries
 from catchment.lake.progress import ProgressFolder, leftovers, old, remove
 from catchment.naming import TableName
 from catchment.records import Kept, Leftover, Progress
@@ -70,9 +71,10 @@ class DeltaUpkeep(Upkeep):
 
     def _first(self, since: datetime) -> tuple[int, bool]:
         """The version that was the newest at an instant, and whether there was one; else the oldest that there is."""
-        entries = self._handle.history()
-        earlier = [entry["version"] for entry in entries if entry["timestamp"] <= since.timestamp() * 1000]
-        first = max(earlier) if earlier else min(entry["version"] for entry in entries)
+        newest = self._handle.version()
+        known = {entry.version: entry.at for entry in entries(self._log, newest)}
+        earlier = [version for version, at in known.items() if at <= since]
+        first = max(earlier) if earlier else min(known, default=newest)
         if not self._loads(first):
             # Its log was cut off by another program's clean-up; what cannot be read is not kept.
             first = min((v for v in self._checkpoints() if v > first), default=self._handle.version())

@@ -102,6 +102,15 @@ class PastPromises(LakeWriting):
         assert _ids(self.at(place, datetime.now(UTC) + timedelta(days=1)).scan()) == [1, 2]
         assert self.open(place).open(SALES, at=then - timedelta(days=1)) is None
 
+    def test_a_handle_that_was_overtaken_tells_what_was_before_it(self, place: Path) -> None:
+        for number in (1, 2):
+            self.append(self.table(place), [number])
+        table = self.table(place)
+        told = [(commit.pin, commit.at) for commit in table.history()]
+        for number in (3, 4, 5):
+            self.append(self.table(place), [number])
+        assert [(commit.pin, commit.at) for commit in table.history()] == told
+
     @pytest.mark.parametrize("version", [99, -1])
     def test_a_version_that_never_was_is_told(self, place: Path, version: int) -> None:
         with pytest.raises(ConfigError, match=f"no version {version}"):

@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import jsonschema
 import pytest
 import yaml
@@ -199,6 +201,47 @@ def test_only_stg_reads_silver_and_only_one_layer_below(manifest: dict[str, Any]
 def test_no_model_asks_for_the_time_of_day(shop: Path) -> None:
     clock = re.compile(r"current_(date|time)|\b(now|today|random)\s*\(", re.IGNORECASE)
     assert not [path.name for path in (shop / "gold").rglob("*.sql") if clock.search(path.read_text())]
+
+
+def test_the_shop_keeps_every_version_of_a_user_and_looks_events_up_as_of_their_time(shop: Path) -> None:
+    project = load_project(shop)
+    assert (project.silver["users"].mode, project.silver["users"].latest_by) == ("history", "updated_at")
+    how = project.silver["events"].with_["users"]
+    assert how != "current"
+    assert how.as_of == "occurred_at"
+
+
+def test_a_version_in_dim_users_begins_and_ends_where_an_attribute_changes(shop: Path) -> None:
+    columns = "user_id, tier, last_login_at, valid_from, valid_to"
+    rows = """
+        ('a', 'gold', 1, 1, 3), ('a', 'gold', 3, 3, 5), ('a', 'platinum', 5, 5, 7), ('a', 'gold', 7, 7, 8),
+        ('a', 'gold', 8, 8, NULL),  -- back to what it was
+        ('b', 'gold', 1, 1, 2), ('b', 'gold', 4, 4, NULL),  -- nobody in between
+        ('c', 'gold', 1, 1, 2)  -- closed
+    """
+    day = "timestamp '2026-01-01' + to_days({})"
+    stg = f"""
+        (select user_id, 'e' as email, 'f' as first_name, 'l' as last_name, null::date as birth_date,
+            timestamp '2025-01-01' as registered_at, 'DE' as country, 'Köln' as city, tier, true as is_active,
+            last_login_at, {day.format("valid_from")} as valid_from, {day.format("valid_to")} as valid_to,
+        from (values {rows}) as v ({columns}))"""
+    model = (shop / "gold/models/std/dim_users.sql").read_text().replace("{{ ref('stg_users') }}", stg)
+    with duckdb.connect() as connection:
+        told = connection.sql(
+            f"select user_id, tier, valid_from::date - date '2026-01-01' as since, valid_to::date - date '2026-01-01'"
+            f" as till, is_current from ({model}) where is_known order by user_id, valid_from"
+        ).fetchall()
+        keys = connection.sql(f"select count(*), count(distinct user_key) from ({model})").fetchall()
+    ever = (date(1900, 1, 1) - date(2026, 1, 1)).days
+    assert told == [
+        ("a", "gold", ever, 5, False),
+        ("a", "platinum", 5, 7, False),
+        ("a", "gold", 7, None, True),
+        ("b", "gold", ever, 2, False),
+        ("b", "gold", 4, None, True),
+        ("c", "gold", ever, 2, False),
+    ]
+    assert keys == [(7, 7)]
 
 
 def test_the_gold_project_of_blank_is_one_that_dbt_can_read(tmp_path: Path) -> None:

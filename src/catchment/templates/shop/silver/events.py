@@ -1,4 +1,4 @@
-"""Where a user is from and whether money flowed, beside each event."""
+"""Where a user was from and whether money flowed, beside each event."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import narwhals as nw
 
 
 def refine(events: nw.LazyFrame[Any], users: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """`users` are the rows of silver.users now, one per key: a left join keeps every event once."""
+    """`users` are the versions valid when each event occurred, one per key: a left join keeps every event once."""
     countries = users.select("user_id", "country")
     return events.join(countries, on="user_id", how="left").with_columns(is_purchase=nw.col("event_type") == "purchase")

@@ -1,3 +1,3 @@
-select user_id
-from {{ ref('dim_users') }}
+select user_id, valid_from
+from {{ ref('stg_users') }}
 where last_login_at < registered_at

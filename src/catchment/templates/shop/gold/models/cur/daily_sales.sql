@@ -10,5 +10,5 @@ select
     coalesce(sum(t.total) filter (where t.is_paid), 0) as paid_total,
     cast(sum(t.revenue) / nullif(count(*) filter (where t.is_paid), 0) as decimal(18, 2)) as average_order
 from {{ ref('fct_transactions') }} as t
-inner join {{ ref('dim_users') }} as u on t.user_id = u.user_id
+inner join {{ ref('dim_users') }} as u on t.user_key = u.user_key
 group by t.ordered_on, u.country

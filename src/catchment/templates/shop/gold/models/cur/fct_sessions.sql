@@ -1,4 +1,4 @@
--- A session ends after 30 quiet minutes, also where the page kept its id.
+-- A session ends after 30 quiet minutes, also where the page kept its id; its user is as he was when it began.
 with gaps as (
     select
         *,
@@ -18,22 +18,42 @@ parts as (
             rows between unbounded preceding and current row
         ) as part
     from gaps
+),
+
+sessions as (
+    select
+        session_id,
+        user_id,
+        part,
+        min(occurred_at) as started_at,
+        max(occurred_at) as ended_at,
+        count(*) as events,
+        count(*) filter (where event_type = 'product_view') as views,
+        count(*) filter (where event_type = 'add_to_cart') as carts,
+        count(*) filter (where event_type = 'checkout_start') as checkouts,
+        count(*) filter (where is_purchase) as purchases,
+        arg_min(device_type, (occurred_at, event_id)) as first_device
+    from parts
+    group by session_id, user_id, part
 )
 
 select
-    parts.session_id || '/' || parts.user_id || '/' || cast(parts.part as integer) as session_key,
-    parts.session_id,
+    s.session_id || '/' || s.user_id || '/' || cast(s.part as integer) as session_key,
+    s.session_id,
+    coalesce(u.user_key, '(unknown)') as user_key,
     coalesce(u.user_id, '(unknown)') as user_id,
-    min(parts.occurred_at) as started_at,
-    max(parts.occurred_at) as ended_at,
-    cast(min(parts.occurred_at) as date) as started_on,
-    date_diff('second', min(parts.occurred_at), max(parts.occurred_at)) / 60.0 as minutes,
-    count(*) as events,
-    count(*) filter (where parts.event_type = 'product_view') as views,
-    count(*) filter (where parts.event_type = 'add_to_cart') as carts,
-    count(*) filter (where parts.event_type = 'checkout_start') as checkouts,
-    count(*) filter (where parts.is_purchase) as purchases,
-    arg_min(parts.device_type, (parts.occurred_at, parts.event_id)) as first_device
-from parts
-left join {{ ref('dim_users') }} as u on parts.user_id = u.user_id
-group by parts.session_id, parts.user_id, parts.part, u.user_id
+    s.started_at,
+    s.ended_at,
+    cast(s.started_at as date) as started_on,
+    date_diff('second', s.started_at, s.ended_at) / 60.0 as minutes,
+    s.events,
+    s.views,
+    s.carts,
+    s.checkouts,
+    s.purchases,
+    s.first_device
+from sessions as s
+left join {{ ref('dim_users') }} as u
+    on s.user_id = u.user_id
+    and s.started_at >= u.valid_from
+    and (u.valid_to is null or s.started_at < u.valid_to)

@@ -1,4 +1,4 @@
--- Scores 1 (least) to 5 (best) among those who bought; "now" is the newest day of any order.
+-- One row per user as he is now. Scores 1 (least) to 5 (best) among those who bought; "now" is the newest day of any order.
 with newest as (
     select max(ordered_on) as day from {{ ref('fct_transactions') }}
 ),
@@ -50,9 +50,10 @@ select
         else 'regular'
     end as segment,
     date_diff(
-        'day', greatest(s.last_order_on, cast(u.last_login_at as date), u.registered_on), n.day
+        'day', greatest(s.last_order_on, cast(l.last_login_at as date), u.registered_on), n.day
     ) > 90 as is_churned
 from {{ ref('dim_users') }} as u
 cross join newest as n
 left join scored as s on u.user_id = s.user_id
-where u.is_known
+left join {{ ref('stg_users') }} as l on u.user_id = l.user_id and l.is_current
+where u.is_known and u.is_current

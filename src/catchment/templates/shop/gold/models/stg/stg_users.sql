@@ -10,5 +10,7 @@ select
     tier,
     is_active,
     {{ utc('last_login_at') }} as last_login_at,
-    {{ utc('updated_at') }} as updated_at
+    {{ utc('_valid_from') }} as valid_from,
+    {{ utc('_valid_to') }} as valid_to,
+    _valid_to is null as is_current
 from {{ source('silver', 'users') }}

@@ -19,12 +19,17 @@ from catchment.silver.definition import LookedUp, Table
 
 if TYPE_CHECKING:
     from catchment.gold.build import Pinned
+    from catchment.gold.compiled import Manifest
     from catchment.gold.dbt import Dbt
-    from catchment.interfaces import Engine, Source, Warehouse
+    from catchment.gold.layers.project import LayerRules
+    from catchment.interfaces import Engine, Lake, Source, Warehouse
     from catchment.lake.delta import DeltaLake
 
 # Run history, caches and locks: nothing here decides what is in a table.
 STATE = ".catchment"
+
+# In the lake's folder, so that they move with it; no layer is called so.
+ENVIRONMENTS = "_environments"
 
 
 def _silent(_: str) -> None:
@@ -66,13 +71,36 @@ class Connected:
         """What the engines of this target may take together, in bytes."""
         return memory_bytes(self._value(self.target.memory, "memory"))
 
+    @property
+    def environment(self) -> str | None:
+        """The environment in the target, None outside of any."""
+        return self.target_name.partition("@")[2] or None
+
     @cached_property
-    def lake(self) -> DeltaLake:
+    def lake(self) -> Lake:
+        """Where steps write; an environment has its own silver over the target's bronze."""
+        if self.environment is None:
+            return self._lake(None)
+        from catchment.lake.layered import LayeredLake
+
+        return LayeredLake(self._lake(self.environment), self._lake(None), self.environment)
+
+    @property
+    def reads(self) -> Lake:
+        """Where tables are looked things up in, and gold and people read: also what an environment has not made."""
+        from catchment.lake.layered import LayeredLake
+
+        return self.lake.falling_back() if isinstance(self.lake, LayeredLake) else self.lake
+
+    def _lake(self, environment: str | None) -> DeltaLake:
         folder = self._value(self.target.lake, "lake")
         if "://" in folder:
             message = f"target `{self.target_name}`: lake {folder} is not a folder"
             raise ConfigError(message, hint="object stores are not supported yet: name a folder on this machine")
-        lake: DeltaLake = registry.implementation("lakes", "delta")(self.project.folder / folder, reached=self.reached)
+        root = self.project.folder / folder
+        if environment is not None:
+            root = root / ENVIRONMENTS / environment
+        lake: DeltaLake = registry.implementation("lakes", "delta")(root, reached=self.reached)
         return lake
 
     def engine(self, share: int = 1) -> Engine[Any]:
@@ -160,15 +188,34 @@ class Connected:
         gold = self.project.gold
         assert gold is not None
         command = None if gold.command is None else self._outside(gold.command, "gold.command")
-        return Dbt(self.project.folder / gold.dbt, self.state / "dbt" / self.target_name, command=command)
+        state = self.state / "dbt" / self.target_name
+        return Dbt(self.project.folder / gold.dbt, state, command=command, sources=gold.sources)
+
+    @property
+    def layer_rules(self) -> LayerRules | None:
+        """What gold's models are held to; None where there is no gold."""
+        from catchment.gold.layers.models import Layers
+        from catchment.gold.layers.project import LayerRules
+
+        gold = self.project.gold
+        return None if gold is None else LayerRules(gold.dbt, Layers(gold.layers.folders), gold.lint)
+
+    def compiled(self) -> Manifest:
+        """Gold's models as SQL, over tables as the contracts promise them; see `gold.compiled`. There must be gold."""
+        from catchment.gold.compiled import compiled
+        from catchment.silver.rows import silver_schema
+
+        tables = {naming.silver_table(name): silver_schema(self.silver(name)) for name in self.project.silver}
+        scratch = registry.implementation("warehouses", "duckdb")
+        return compiled(self.dbt, scratch(self.dbt.state / "compiled" / "scratch", self.project.name), tables)
 
     def gold_reads(self) -> frozenset[str] | None:
         """Silver tables that gold's models read; None where there is no gold."""
         if self.project.gold is None:
             return None
-        from catchment.gold.dbt import sources_used
+        from catchment.gold.sources import sources
 
-        return sources_used(self.dbt.folder)
+        return sources(self.dbt, self.project.silver).tables
 
     def pinned(self) -> dict[naming.TableName, Pinned]:
         """The tables that gold reads, each at its newest version: facts first, look-ups last, so that a fact never
@@ -180,7 +227,7 @@ class Connected:
         ordered = sorted((name for name in self.project.silver if name in reads), key=lambda name: name in looked_up)
         found = {}
         for name in ordered:
-            table = self.lake.open(naming.silver_table(name))
+            table = self.reads.open(naming.silver_table(name))
             if table is not None:
                 scan = table.scan()
                 found[naming.silver_table(name)] = Pinned(scan=scan, pin=table.pin, columns=tuple(scan.schema.names))

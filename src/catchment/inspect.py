@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,10 @@ from catchment.project import Project
 from catchment.reading.moments import words
 from catchment.records import FileForm, Preview, Progress, QuarantineSummary, Rejected, Scan
 from catchment.silver import definition as definitions
+from catchment.silver.held import held_span
 from catchment.silver.judge import HELD, count_reasons, parsed
 from catchment.silver.rehearsal import rehearse
-from catchment.silver.rows import Rows, lookups, referred_keys
+from catchment.silver.rows import Rows, lookups, refer, referred_keys
 
 if TYPE_CHECKING:
     from catchment.interfaces import Engine, Table
@@ -60,7 +61,7 @@ def write_query(
 
 def _tables(connected: Connected, sql: str, as_of: int | datetime | None) -> dict[TableName, Scan]:
     """Every table of the lake; only what the statement may mean is opened, for a lake can hold thousands."""
-    known = connected.lake.list()
+    known = connected.reads.list()
     nothing = Scan(files=(), schema=pa.schema([]))
     if as_of is None:
         mentioned = sql.lower()
@@ -104,9 +105,9 @@ def scan_as_of(connected: Connected, name: TableName, as_of: int | datetime) -> 
     silver = None
     at = as_of
     if name.layer == "quarantine":
-        silver = connected.lake.open(naming.silver_table(name.name), as_of)
+        silver = connected.reads.open(naming.silver_table(name.name), as_of)
         at = as_of if silver is None or isinstance(as_of, datetime) else silver.history(1)[0].at
-    table = connected.lake.open(name, at)
+    table = connected.reads.open(name, at)
     if table is None:
         message = f"{name} was not there yet as of {words(as_of)}, or nothing from then is kept"
         raise ConfigError(message, hint=f"its versions: catchment status --versions {name}")
@@ -116,8 +117,8 @@ def scan_as_of(connected: Connected, name: TableName, as_of: int | datetime) -> 
 def _scan(connected: Connected, name: TableName) -> Scan | None:
     """A table's rows; of a quarantine table those whose verdict counts: silver's state names its number."""
     # Silver first: verdicts are written before the silver commit that names them.
-    silver = connected.lake.open(naming.silver_table(name.name)) if name.layer == "quarantine" else None
-    table = connected.lake.open(name)
+    silver = connected.reads.open(naming.silver_table(name.name)) if name.layer == "quarantine" else None
+    table = connected.reads.open(name)
     if table is None or name.layer != "quarantine":
         return None if table is None else table.scan()
     return _counting(table.scan(), silver)
@@ -175,22 +176,9 @@ def quarantine_rows(
         engine.close()
 
 
-def held_span(connected: Connected, silver: TableName) -> Mapping[str, Any] | None:
-    """What is held of a silver table now, as its quarantine's state tells it; None where nothing is."""
-    quarantine, table = connected.lake.open(naming.quarantine_table(silver)), connected.lake.open(silver)
-    found = quarantine.progress().cursors.get("held") if quarantine is not None else None
-    if found is None or table is None:
-        return None
-    cursors = table.progress().cursors
-    passed = [cursors.get(step, {}) for step in ("refine", "accept")]
-    if any(all(int(at.get(name, 0)) >= to for name, to in found["spans"].items()) for at in passed):
-        return None
-    return found
-
-
 def _held_rows(connected: Connected, engine: Engine[Any], silver: TableName) -> Any:
     """The rows of the span that a rule holds back, None where none is."""
-    held = held_span(connected, silver)
+    held = held_span(connected.lake, silver)
     quarantine = connected.lake.open(naming.quarantine_table(silver))
     if held is None or quarantine is None:
         return None
@@ -227,14 +215,15 @@ def preview(project: Project, target: str | None, table: str, limit: int) -> Pre
     with tempfile.TemporaryDirectory(prefix="preview-", dir=connected.state) as folder:
         try:
             looked_up, referred = (
-                lookups(declared, connected.lake, engine),
-                referred_keys(declared, connected.lake, engine),
+                lookups(declared, connected.reads, engine),
+                referred_keys(declared, connected.reads, engine, anew=True),
             )
             taken = []
             for stream, frame, schema in _inputs(connected, declared, engine, folder):
-                rows = Rows(declared, stream, engine, schema, 0, looked_up, referred)
+                rows = Rows(declared, stream, engine, schema, 0, looked_up)
                 rows.over(frame)
                 taken.append(rows)
+            refer(taken, referred)
             return _previewed(name, engine, taken, limit)
         finally:
             engine.close()
@@ -278,7 +267,7 @@ def _previewed(name: TableName, engine: Engine[Any], taken: Sequence[Rows], limi
     some = engine.fetch(parsed(f"SELECT * FROM rejects ORDER BY _load, _row LIMIT {limit}"), {"rejects": rejects})
     return Preview(
         table=str(name),
-        read=sum(rows.read for rows in taken),
+        read=sum(rows.figures.read for rows in taken),
         passed=passed,
         failed=failed,
         reasons=tuple((row["words"], row["n"]) for row in reasons),

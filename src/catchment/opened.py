@@ -86,10 +86,10 @@ class OpenProject:
 
     def check(self) -> Sequence[Problem]:
         """Every mistake and warning in the project; reads no row. (Opening a project with a mistake raises it.)"""
-        from catchment.check import check_project
+        from catchment.check import check_project, layer_rules
         from catchment.inspect import rehearsals
 
-        return check_project(self.project.folder, [rehearsals])
+        return check_project(self.project.folder, [rehearsals, layer_rules])
 
     def test(self, *tables: str) -> Sequence[Trial]:
         """What came of every test of the tables, of all without a name."""
@@ -111,7 +111,7 @@ class OpenProject:
 
         connected = Connected.of(self.project, self.target)
         served = connected.warehouse.served() or {}
-        return [*connected.lake.list(), *(TableName("gold", model) for model in sorted(served.get("models", ())))]
+        return [*connected.reads.list(), *(TableName("gold", model) for model in sorted(served.get("models", ())))]
 
     def table(self, name: str, as_of: When | None = None) -> OpenTable:
         """A table by its name (`silver.sales`, `gold.daily_sales`). Raises ConfigError, with the nearest name."""

@@ -29,8 +29,11 @@ _GOLD = "gold"
 
 
 def steps(project: Project, target: str | None, select: Sequence[str] = ()) -> tuple[Step, ...]:
-    """The plan of a selection; gold waits only for the silver tables that its models read."""
-    return plan(project, select, gold_reads=Connected.of(project, target).gold_reads())
+    """The plan of a selection; gold waits only for the silver tables that its models read, and an environment lands
+    nothing."""
+    connected = Connected.of(project, target)
+    found = plan(project, select, gold_reads=connected.gold_reads())
+    return found if connected.environment is None else tuple(step for step in found if step.kind != "land")
 
 
 def pending(project: Project, target: str | None, steps: Sequence[Step]) -> Sequence[Pending]:
@@ -129,7 +132,7 @@ class _Outlook:
             return False
         from catchment.silver.step import refers_anew
 
-        return refers_anew(table, self.connected.lake, progress)
+        return refers_anew(table, self.connected.reads, progress)
 
     def _differences(self, table: Table, progress: Progress) -> Sequence[Difference]:
         """How the table's definition differs from the one that its rows were made with."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from catchment.contract import Contract
 from catchment.errors import ConfigError, Problem, ProjectProblems
-from catchment.naming import bronze_table, did_you_mean
+from catchment.naming import bronze_table, did_you_mean, is_name
 from catchment.reading.declaration import (
     FILE,
     MEMORY,
@@ -39,7 +39,17 @@ class Project:
     warnings: tuple[Problem, ...] = ()
 
     def target(self, name: str | None) -> tuple[str, Target]:
-        """The target of that name, or the default one; raises ConfigError where there is none."""
+        """The target of that name, or the default one; `local@alice` is environment `alice` in target `local`.
+
+        What comes back names the place in full. Raises ConfigError where there is no such target.
+        """
+        if name is not None and "@" in name:
+            wanted, _, environment = name.partition("@")
+            found, target = self.target(wanted or None)
+            if not is_name(environment):
+                message = f"`{environment}` is no name of an environment"
+                raise ConfigError(message, hint="lower case, digits and single underscores, a letter first")
+            return f"{found}@{environment}", target
         if name is None:
             chosen = [known for known, target in self.targets.items() if target.default]
             return next((known, self.targets[known]) for known in chosen or self.targets)

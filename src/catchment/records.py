@@ -345,10 +345,21 @@ class TableVersion:
 
 @dataclass(frozen=True)
 class GoldStatus:
+    """The served gold. `content_of` is the build whose content it has: another where somebody went back to it.
+
+    `history` are models and snapshots (`schema.name`) that go on from build to build; `tests` were run on this build,
+    `warnings` are those of them that warned.
+    """
+
     build: int | None
     published_at: datetime | None
     models: Sequence[str] = ()
     is_current: bool | None = None  # None: no gold in the project
+    content_of: int | None = None
+    history: Sequence[str] = ()
+    tests: int | None = None
+    warnings: Sequence[str] = ()
+    exposures: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -366,6 +377,70 @@ class Status:
     tables: Sequence[TableStatus]
     gold: GoldStatus
     last_run: LastRun | None = None
+
+
+@dataclass(frozen=True)
+class RowPair:
+    """One row in two places; None where a place has no such row."""
+
+    one: Mapping[str, JSON] | None = None
+    other: Mapping[str, JSON] | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A table in two places. `only` are rows that one or the other has alone, `differ` rows of one key that are not
+    equal, by column in `by_column`; `only_in` names the one place that has the table at all."""
+
+    table: str
+    rows: tuple[int, int] = (0, 0)
+    only_in: str | None = None
+    key: Sequence[str] = ()
+    only: tuple[int, int] = (0, 0)
+    differ: int = 0
+    by_column: Mapping[str, int] = field(default_factory=dict)
+    columns_in_one: Sequence[str] = ()
+    types_differ: Sequence[str] = ()
+    examples: Sequence[RowPair] = ()
+
+    @property
+    def is_equal(self) -> bool:
+        return not (self.only_in or any(self.only) or self.differ or self.columns_in_one or self.types_differ)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A column and what it is made of: (table, column) pairs; the column "*" of a table stands for its rows.
+
+    `words` say how: an expression as it stands in the SQL, empty where the column is passed on as it is.
+    """
+
+    name: str
+    of: Sequence[tuple[str, str]] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class TracedTable:
+    """A place where columns are: a stream (`drops.users`), `silver.users`, `gold.daily_sales`, `exposure.board`.
+
+    `rows` are the columns, and the tables as ("gold.x", "*"), that decide which rows it has. `unsure` says why columns
+    may be missing or be made of more than is told. `file`, relative to the project, says how the table is made.
+    """
+
+    name: str
+    kind: Literal["stream", "silver", "source", "seed", "model", "snapshot", "exposure"]
+    columns: Sequence[Traced] = ()
+    rows: Sequence[tuple[str, str]] = ()
+    file: str = ""
+    unsure: str | None = None
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where every column of a project comes from; tables from sources to exposures, each after what it reads."""
+
+    tables: Mapping[str, TracedTable] = field(default_factory=dict)
 
 
 def bronze_schema(columns: Sequence[str | pa.Field]) -> pa.Schema:

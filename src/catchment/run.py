@@ -257,6 +257,7 @@ class _Run:
                 step=step.id,
                 table=connected.silver(name),
                 lake=connected.lake,
+                reads=connected.reads,
                 engine=engine,
                 tell=self.tell,
                 stopping=self._stopping,
@@ -275,8 +276,15 @@ class _Run:
 
     def _model(self, step: Step, connected: Connected) -> bool:
         self._discard_unpublished()
+        order = self.orders.get(step.name)
         self.built = build_gold(
-            connected.warehouse, connected.dbt, connected.pinned(), step=step.id, tell=self.tell, stop=self.stop
+            connected.warehouse,
+            connected.dbt,
+            connected.pinned(),
+            step=step.id,
+            tell=self.tell,
+            stop=self.stop,
+            anew=order is not None and order.verb == "rebuild",
         )
         return self.built is not None
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from catchment import naming
 from catchment.connected import Connected
 from catchment.errors import ConfigError
-from catchment.gold.build import changes
-from catchment.inspect import held_span, standing_rejects
+from catchment.gold.build import changes, content
+from catchment.inspect import standing_rejects
 from catchment.naming import TableName
 from catchment.project import Project
 from catchment.records import GoldStatus, LastRun, Progress, Scan, Status, TableStatus, TableVersion
 from catchment.silver.definition import Table
+from catchment.silver.held import held_span
 from catchment.silver.judge import parsed
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _input(connected: Connected, declared: Table, progress: Progress) -> tuple[i
 
 def _held(connected: Connected, silver: TableName) -> int:
     """Rows of a span that a rule stopped and nobody has let pass."""
-    held = held_span(connected, silver)
-    return 0 if held is None else int(held["counts"][0])
+    held = held_span(connected.lake, silver)
+    return 0 if held is None else int(held["read"])
 
 
 def _newest(engine: Engine[Any], scan: Scan, column: str) -> datetime | None:
@@ -170,6 +171,11 @@ def _gold(connected: Connected) -> GoldStatus:
         published_at=datetime.fromisoformat(at) if isinstance(at, str) else at,
         models=tuple(sorted(served["models"])),
         is_current=current,
+        content_of=content(served),
+        history=tuple(sorted(served.get("history", ()))),
+        tests=served.get("tests"),
+        warnings=tuple(served.get("warnings", ())),
+        exposures=tuple(served.get("exposures", ())),
     )
 
 

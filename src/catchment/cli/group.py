@@ -14,7 +14,7 @@ from catchment.naming import did_you_mean
 
 # In the order in which a newcomer meets them.
 COMMANDS = (
-    *("init", "demo", "check", "test", "plan", "run", "preview", "status", "query", "export"),
+    *("init", "demo", "check", "test", "plan", "run", "preview", "status", "query", "export", "compare"),
     *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain"),
 )
 

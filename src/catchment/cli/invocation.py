@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sys
@@ -57,9 +58,30 @@ def examples(*lines: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-target_option = click.option(
+_target = click.option(
     "--target", metavar="NAME", help="A target of catchment.yaml; without it the one marked `default`."
 )
+_environment = click.option(
+    "--env",
+    "environment",
+    metavar="NAME",
+    envvar="CATCHMENT_ENV",
+    help="An environment of your own in the target: reads its bronze, and its silver where you have made none, and"
+    " writes your own. Also from CATCHMENT_ENV.",
+)
+
+
+def target_option(command: Command) -> Command:
+    """`--target` and `--env`; the command gets both as one name of a place, `local@alice`."""
+
+    @functools.wraps(command)
+    def placed(*given: Any, target: str | None, environment: str | None, **options: Any) -> Any:
+        place = target if environment is None else f"{target or ''}@{environment}"
+        return command(*given, target=place, **options)
+
+    return _target(_environment(placed))  # type: ignore[return-value]
+
+
 select_option = click.option(
     "--select",
     "select",

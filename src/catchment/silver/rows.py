@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from catchment.silver import snapshots
 from catchment.silver.conform import arrow_type, conform
 from catchment.silver.definition import Table
 from catchment.silver.judge import Judge, parsed
-from catchment.silver.modes import Newest, mode_of
+from catchment.silver.modes import mode_of
 from catchment.silver.refine import Lookup, RefineFunction
 from catchment.silver.rules import faults
 
@@ -43,11 +44,33 @@ def judge_of(table: Table, stream: str, bronze: pa.Schema) -> Judge:
         schema=bronze,
         has_function=table.function is not None,
         made=mode.made() if mode is not None else {},
-        timed=table.full or (table.mode == "history" and table.latest_by is None),
+        timed=table.full or bool(table.contract.references) or (table.mode == "history" and table.latest_by is None),
     )
 
 
-_EVER = datetime.min.replace(tzinfo=UTC)
+@dataclass(frozen=True)
+class Referred:
+    """What rows may refer to: for each reference of the contract the distinct values that are in silver.
+
+    A row that landed at `since` or before has waited long enough for what is not there.
+    """
+
+    keys: Sequence[Any]
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How many rows were read, and what became of them; `missing` ones name rows that are not there."""
+
+    read: int = 0
+    rejected: int = 0  # also of the missing ones those that have waited long enough
+    waiting: int = 0
+    good: int = 0
+    missing: int = 0
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 class Rows:
@@ -64,7 +87,6 @@ class Rows:
         bronze: pa.Schema,
         number: int,
         lookups: Mapping[str, Lookup],
-        referred: Sequence[Any] = (),
         after: int = 0,
     ) -> None:
         self._table = table
@@ -72,14 +94,12 @@ class Rows:
         self._engine = engine
         self._number = number
         self._lookups = lookups
-        self._referred = referred
         self._after = after
+        self._since = datetime.min.replace(tzinfo=UTC)
         self._frames: dict[str, Any] = {}
+        self._judged: Any = None  # before it was looked for what its rows refer to
         self._judge = judge_of(table, stream, bronze)
-        self.read = 0
-        self.rejected = 0
-        self.waiting = 0
-        self.good_rows = 0
+        self.figures = Figures()
 
     @property
     def contract(self) -> Contract:
@@ -95,41 +115,61 @@ class Rows:
         engine = self._engine
         typed = engine.kept(engine.query(self._judge.typed(), {"bronze": bronze}))
         self._frames = {"bronze": bronze, "typed": typed, "judged": typed}
-        self.read, self.good_rows = self._figures("typed")
-        self.rejected = self.read - self.good_rows
         if self._table.function is not None:
             refined = self._refined(self._table.function)
             self._frames["judged"] = engine.kept(engine.query(self._judge.judged(), {"refined": refined}))
-            made, self.good_rows = self._figures("judged")
-            self.rejected += made - self.good_rows
-        if self.contract.references:
-            self._refer()
+        self._judged = self._frames["judged"]
+        self.figures = self.counted(self._after)
 
-    def _refer(self) -> None:
-        frames = {"judged": self._frames["judged"]}
-        for place, (reference, present) in enumerate(zip(self.contract.references, self._referred, strict=True)):
+    def refer(self, referred: Referred, taken: Sequence[Rows]) -> int:
+        """Look for what the rows refer to, in silver and, for their own table, among all that are `taken` with them;
+        how many rows name one that is not there."""
+        frames = {"judged": self._judged}
+        for place, (reference, present) in enumerate(zip(self.contract.references, referred.keys, strict=True)):
             to = present
             if reference.table == self._table.name:
                 names = ", ".join(map(naming.quoted, reference.to))
-                here = parsed(f"SELECT {names} FROM present UNION SELECT {names} FROM judged WHERE _reject IS NULL")
-                to = self._engine.query(here, {"present": present, "judged": self._frames["judged"]})
+                coming = {f"part_{part}": rows.coming(names) for part, rows in enumerate(taken)}
+                union = " UNION ".join(f"SELECT {names} FROM {name}" for name in ("present", *coming))
+                to = self._engine.query(parsed(union), {"present": present, **coming})
             frames[f"to_{place}"] = to
-        self._frames["judged"] = self._engine.kept(self._engine.query(self._judge.referred(), frames))
-        counted = parsed(f"SELECT count(*) FILTER (WHERE _missing IS NOT NULL) AS n FROM judged{self._new}")
-        self.waiting = self._engine.fetch(counted, self._frames).column("n")[0].as_py()
-        self.good_rows -= self.waiting
+        found = self._engine.kept(self._engine.query(self._judge.referred(), frames))
+        self._frames["judged"] = found
+        self._since = referred.since
+        self.figures = self.counted(self._after)
+        return self.figures.missing
+
+    def coming(self, names: str) -> Any:
+        """Columns of the rows that pass, as far as is known."""
+        which = " AND _missing IS NULL" if self._looked else ""
+        return self._engine.query(parsed(f"SELECT {names} FROM judged WHERE _reject IS NULL{which}"), self._frames)
 
     @property
     def _new(self) -> str:
         return f" WHERE _load > {self._after:d}" if self._after else ""
 
-    def _figures(self, name: str) -> tuple[int, int]:
-        """(rows, rows without a fault) of a frame."""
-        counted = parsed(
-            f"SELECT count(*) AS n, count(*) FILTER (WHERE _reject IS NULL) AS good FROM {name}{self._new}"
-        )
-        row = self._engine.fetch(counted, self._frames).to_pylist()[0]
-        return row["n"], row["good"]
+    @property
+    def _looked(self) -> bool:
+        """Whether it was looked for what the rows refer to."""
+        return self._frames["judged"] is not self._judged
+
+    def counted(self, after: int) -> Figures:
+        """The figures of rows of loads after `after`."""
+        where = f" WHERE _load > {after:d}" if after else ""
+        listed = "count(*) AS n, count(*) FILTER (WHERE _reject IS NULL) AS good"
+        typed = self._engine.fetch(parsed(f"SELECT {listed} FROM typed{where}"), self._frames).to_pylist()[0]
+        rejected, good = typed["n"] - typed["good"], typed["good"]
+        if self._judged is self._frames["typed"] and not self._looked:
+            return Figures(typed["n"], rejected, 0, good)
+        if self._looked:
+            late = f"_loaded_at <= TIMESTAMPTZ {naming.literal(self._since.isoformat())}"
+            listed += ", count(*) FILTER (WHERE _missing IS NOT NULL) AS missing"
+            listed += f", count(*) FILTER (WHERE _missing IS NOT NULL AND {late}) AS late"
+        judged = self._engine.fetch(parsed(f"SELECT {listed} FROM judged{where}"), self._frames).to_pylist()[0]
+        if self._table.function is not None:
+            rejected, good = rejected + judged["n"] - judged["good"], judged["good"]
+        missing, late = judged.get("missing", 0), judged.get("late", 0)
+        return Figures(typed["n"], rejected + late, missing - late, good - missing, missing)
 
     def _refined(self, function: RefineFunction) -> Any:
         readable = self._engine.query(self._judge.readable(), self._frames)
@@ -154,19 +194,27 @@ class Rows:
         """What the table's mode has to take in: good rows with the mode's own columns; of a stream that arrives whole,
         what its arrivals changed and what they took away."""
         good = self.good()
-        if self._table.full and not isinstance(mode_of(self._table), Newest):
+        if self._table.compares:
             changed = snapshots.changes(self.contract, self._stream, self._number, self._after)
             good = self._engine.kept(self._engine.query(changed, {"good": good, "keys": self._keys()}))
         return self._engine.query(self._judge.written(), {"good": good})
 
     def _keys(self) -> Any:
-        """The key, as far as it can be read, and the load of every row, good or bad."""
+        """The key, as far as it can be read, and the load of every row, good or bad.
+
+        `_left_out` are rows that a function may have left out: they have no key, and say that their arrival came.
+        """
         keyed = ", ".join(map(naming.quoted, self.contract.key))
-        every = f"SELECT {keyed}, _load, _loaded_at FROM judged"
+        every = f"SELECT {keyed}, _load, _loaded_at, FALSE AS _left_out FROM judged"
         if self._table.function is not None:
             typed = set(self._engine.schema(self._frames["typed"]).names)
             parts = [naming.quoted(n) if n in typed else f"NULL AS {naming.quoted(n)}" for n in self.contract.key]
-            every += f" UNION ALL SELECT {', '.join(parts)}, _load, _loaded_at FROM typed WHERE _reject IS NOT NULL"
+            nulls = ", ".join(["NULL"] * len(parts))
+            every += (
+                f" UNION ALL SELECT {', '.join(parts)}, _load, _loaded_at, FALSE FROM typed WHERE _reject IS NOT NULL"
+                f" UNION ALL SELECT {nulls}, _load, max(_loaded_at), TRUE FROM typed WHERE _reject IS NULL"
+                " GROUP BY _load"
+            )
         return self._engine.query(parsed(every), self._frames)
 
     def bad_identities(self, groups: Any, columns: Sequence[str]) -> Any:
@@ -179,22 +227,19 @@ class Rows:
 
     def last_whole(self) -> int | None:
         """The newest whole arrival among them, of a stream that arrives whole."""
-        if not self._table.full or not self.contract.key:
+        if not self._table.compares:
             return None
         found = self._engine.fetch(snapshots.last_whole(self.contract.key), {"keys": self._keys()})
         newest: int | None = found.column("arrival")[0].as_py()
         return newest
 
-    def bad(self, waited_since: datetime = _EVER, *, held: bool = False) -> list[Any]:
-        """Frames that together hold the rejected and waiting rows, as quarantine has them.
-
-        A row that landed before `waited_since` has waited long enough for what it refers to.
-        """
+    def bad(self, *, held: bool = False) -> list[Any]:
+        """Frames that together hold the rejected and waiting rows, as quarantine has them."""
         queries = [self._judge.unread(self._number, held)]
         if self._table.function is not None:
             queries.append(self._judge.faulty(self._number, held))
         if self.contract.references:
-            queries.append(self._judge.waiting(self._number, waited_since, held))
+            queries.append(self._judge.waiting(self._number, self._since, held))
         frames = [self._engine.query(query, self._frames) for query in queries]
         if not self._after:
             return frames
@@ -228,20 +273,35 @@ def lookup_schema(contract: Contract, *, versions: bool) -> pa.Schema:
     return pa.schema([*columns, *(((naming.VALID_FROM, instant), (naming.VALID_TO, instant)) if versions else ())])
 
 
-def referred_keys(table: Table, lake: Lake, engine: Engine[Any]) -> list[Any]:
-    """For each reference of the contract, the distinct values that rows may refer to."""
+def referred_keys(table: Table, lake: Lake, engine: Engine[Any], *, anew: bool = False) -> Referred:
+    """What rows may refer to as it is now; of a table that is made `anew`, nothing that it holds so far."""
     frames = []
     for reference in table.contract.references:
-        present = lake.open(naming.silver_table(reference.table))
+        own = reference.table == table.name
+        present = None if own and anew else lake.open(naming.silver_table(reference.table))
         listed = ", ".join(map(naming.quoted, reference.to))
         if present is None:
-            own = {column.name: arrow_type(column) for column in table.contract.columns}
-            types = [(theirs, own[ours]) for ours, theirs in zip(reference.columns, reference.to, strict=True)]
+            kinds = {column.name: arrow_type(column) for column in table.contract.columns}
+            types = [(theirs, kinds[ours]) for ours, theirs in zip(reference.columns, reference.to, strict=True)]
             frames.append(engine.frame(pa.schema(types).empty_table()))
         else:
             whole = engine.frame(present.scan())
             frames.append(engine.kept(engine.query(parsed(f"SELECT DISTINCT {listed} FROM whole"), {"whole": whole})))
-    return frames
+    return Referred(frames, datetime.now(UTC) - timedelta(seconds=table.wait_s))
+
+
+def refer(taken: Sequence[Rows], referred: Referred) -> None:
+    """Part the rows whose references are missing from the rest.
+
+    A row that names one of its own table which waits itself waits with it, however long the chain.
+    """
+    before, table = 0, taken[0].contract.table if taken else ""
+    inward = any(reference.table == table for rows in taken for reference in rows.contract.references)
+    while taken and referred.keys:
+        missing = sum(rows.refer(referred, taken) for rows in taken)
+        if missing == before or not inward:
+            return
+        before = missing
 
 
 def refuse_wrong_columns(table: Table, made: pa.Schema) -> None:

@@ -24,11 +24,12 @@ from catchment.records import Change, Claim, Order, Progress, Scan, Verdict
 from catchment.silver import definition as definitions
 from catchment.silver.differences import differences, least, refusal
 from catchment.silver.forward import carried
+from catchment.silver.held import frequent_reason, held_span, refused
 from catchment.silver.judge import QUARANTINE, count_reasons, parsed
 from catchment.silver.modes import DELETED, mode_of
-from catchment.silver.rows import Rows, lookups, referred_keys, silver_schema
+from catchment.silver.rows import Figures, Rows, lookups, refer, referred_keys, silver_schema
 from catchment.silver.rules import figures, verdicts
-from catchment.silver.write import Writing, Written
+from catchment.silver.write import Gone, Writing, Written
 
 _REASONS_TOLD = 3
 
@@ -81,7 +82,8 @@ class Part:
     stream: str
     span: Span
     again: Any | None = None  # identities (`_shard`, `_load`, `_row`) of rows that were taken before
-    base: int = 0  # of a stream that arrives whole: the last whole arrival that was taken
+    compared: int = 0  # of a stream whose arrivals are compared: the last load that was taken before
+    passed: int = 0  # the last load that somebody has let pass, where all are taken again
 
 
 @dataclass
@@ -95,6 +97,11 @@ class Refining:
     tell: Tell
     stopping: Callable[[], None]
     order: Order | None = None
+    reads: Lake | None = None  # where other tables are looked at, if not in `lake`
+
+    @property
+    def looks_in(self) -> Lake:
+        return self.reads or self.lake
 
     def run(self) -> bool:
         """Do what is ordered, else refine what is new; whether there was anything to do.
@@ -189,20 +196,23 @@ class Refining:
             kept = {name: value for name, value in progress.cursors.items() if name == "accept"}
             progress = replace(progress, cursors=kept, judged=(), waiting=(), definition=None)
         retry = None if anew else self._waiting(progress)
-        if retry is not None and self.table.full:
-            # What one arrival says depends on the one before it: all of them are compared again.
+        if retry is not None and self.table.only_anew(held=self.table.function is not None):
             return self._once(anew=True)
         parts = self._parts(progress, retry)
-        accepted = self._accepted(parts, progress)
+        if anew:
+            passed = progress.cursors.get("accept", {})
+            parts = [replace(part, passed=int(passed.get(str(part.bronze.name), 0))) for part in parts]
+        all_passed = any(part.passed for part in parts) and all(part.passed >= part.span.to for part in parts)
+        accepted = [] if anew else self._accepted(parts, progress)
         parts = accepted or parts
         if not anew and retry is None and not any(part.span.scan.files for part in parts):
             return False, False
-        Taking(self, silver, progress, parts, anew=anew, lenient=bool(accepted)).run()
+        Taking(self, silver, progress, parts, anew=anew, lenient=bool(accepted) or all_passed).run()
         return True, bool(accepted)
 
     def _waiting(self, progress: Progress) -> Any | None:
         """Identities of the rows that wait and are to be tried again; None where none are."""
-        if not refers_anew(self.table, self.lake, progress):
+        if not refers_anew(self.table, self.looks_in, progress) and not self._may_bring_referred(progress):
             return None
         rejects = self.lake.open(naming.quarantine_table(self.name))
         if rejects is None:
@@ -211,18 +221,26 @@ class Refining:
         identities = parsed(f"SELECT DISTINCT {', '.join(naming.IDENTITY)} FROM q")
         return self.engine.kept(self.engine.query(identities, {"q": self.engine.frame(scan)}))
 
+    def _may_bring_referred(self, progress: Progress) -> bool:
+        """Whether rows wait for others of their own table, and there are new ones."""
+        inward = any(reference.table == self.table.name for reference in self.table.contract.references)
+        if not inward or not progress.waiting:
+            return False
+        return any(part.span.scan.files for part in self._parts(progress))
+
     def _parts(self, progress: Progress, retry: Any | None = None) -> list[Part]:
         found = []
         for stream in self.table.streams:
             bronze = self.lake.open(naming.bronze_table(stream))
             if bronze is None:
                 continue
-            new, base = span(bronze, progress), 0
-            if self.table.full and self.table.contract.key:
-                base = int(progress.cursors.get("arrivals", {}).get(str(bronze.name), 0))
-                if new.scan.files and base:
-                    new = replace(new, scan=bronze.scan(loads=(base - 1, new.to)))
-            found.append(Part(bronze, stream, new, again=retry, base=base))
+            new, compared = span(bronze, progress), 0
+            if self.table.compares and new.scan.files and new.after:
+                compared = new.after
+                # Where none was whole yet, all since the beginning.
+                whole = int(progress.cursors.get("arrivals", {}).get(str(bronze.name), 0))
+                new = replace(new, scan=bronze.scan(loads=(max(whole - 1, 0), new.to)))
+            found.append(Part(bronze, stream, new, again=retry, compared=compared))
         return found
 
     def _accepted(self, parts: Sequence[Part], progress: Progress) -> list[Part]:
@@ -256,7 +274,7 @@ class Taking:
         spans = {str(part.bronze.name): part.span.to for part in self.parts}
         held = self._held(fingerprint, spans)
         if held is not None and not self.lenient:
-            raise self._refused(held["message"], held["counts"])
+            raise self._refused(held)
         refining.lake.keep_definition(fingerprint, definition)
         claim = self.silver.claim()
         taken = self.take(claim)
@@ -273,7 +291,7 @@ class Taking:
         self.quarantine(taken, claim)
         refining.stopping()
         before = () if any(part.again is not None for part in self.parts) else tuple(self.progress.waiting)
-        waiting = with_number(before, claim.number) if any(rows.waiting for rows in taken) else before
+        waiting = with_number(before, claim.number) if any(rows.figures.waiting for rows in taken) else before
         cursors = {
             **{name: value for name, value in self.progress.cursors.items() if name != "waiting"},
             "refine": {**self.progress.cursors.get("refine", {}), **spans},
@@ -287,20 +305,20 @@ class Taking:
     def take(self, claim: Claim) -> list[Rows]:
         """The rows of every part, computed."""
         refining, table = self.refining, self.refining.table
-        self.referred = _referred(table, refining.lake)
-        looked_up = lookups(table, refining.lake, refining.engine)
-        referred = referred_keys(table, refining.lake, refining.engine)
+        self.referred = _referred(table, refining.looks_in)
+        looked_up = lookups(table, refining.looks_in, refining.engine)
+        referred = referred_keys(table, refining.looks_in, refining.engine, anew=self.anew)
         taken = []
         for part in self.parts:
-            after = part.span.after if part.base else 0
             schema = part.bronze.schema()
-            rows = Rows(table, part.stream, refining.engine, schema, claim.number, looked_up, referred, after)
+            rows = Rows(table, part.stream, refining.engine, schema, claim.number, looked_up, part.compared)
             rows.over(self._bronze(part))
             taken.append(rows)
             if rows.absent:
                 message = f"{part.stream} brings no {', '.join(rows.absent)} yet: null in {refining.name}"
                 refining.tell(Noticed(step=refining.step, kind="columns_absent", message=message))
             refining.stopping()
+        refer(taken, referred)
         return taken
 
     def _bronze(self, part: Part) -> Any:
@@ -333,7 +351,9 @@ class Taking:
         refining = self.refining
         present = None if self.anew else self.silver
         writing = Writing(refining.table, refining.engine, present, refining.stopping)
-        return writing.write(self.fresh(taken), self.silver.folder(), f"{claim.number:06d}")
+        # Of a row that a function makes several of, some may be there already while others waited.
+        again = self.parts[0].again if refining.table.function is not None else None
+        return writing.write(self.fresh(taken), self.silver.folder(), f"{claim.number:06d}", gone=Gone(again))
 
     def change(self, written: Written) -> Change:
         if self.anew:
@@ -343,19 +363,18 @@ class Taking:
     def quarantine(self, taken: Sequence[Rows], claim: Claim) -> None:
         """Commit the rejected and waiting rows under the silver commit's number."""
         refining = self.refining
-        if any(rows.rejected or rows.waiting for rows in taken):
+        if any(rows.figures.rejected or rows.figures.waiting for rows in taken):
             commit_rejects(refining, self.bad(taken), claim)
 
     def bad(self, taken: Sequence[Rows], *, held: bool = False) -> list[Any]:
-        since = datetime.now(UTC) - timedelta(seconds=self.refining.table.wait_s)
-        return [frame for rows in taken for frame in rows.bad(since, held=held)]
+        return [frame for rows in taken for frame in rows.bad(held=held)]
 
     def _kept_for_later(
         self, taken: Sequence[Rows], waiting: Sequence[tuple[int, int]]
     ) -> dict[str, Mapping[str, Any]]:
         """Cursors of their own: the last whole arrivals, and what waiting rows were tried against."""
         table, found = self.refining.table, dict[str, Mapping[str, Any]]()
-        if table.full and table.contract.key:
+        if table.compares:
             arrivals = dict(self.progress.cursors.get("arrivals", {}))
             for part, rows in zip(self.parts, taken, strict=True):
                 newest = rows.last_whole()
@@ -379,8 +398,17 @@ class Taking:
         wanted = [f"{sql} AS {naming.quoted(name)}" for name, sql in figures(table.contract.set_rules).items()]
         rows = parsed(f"SELECT * FROM written WHERE _judged = {claim.number} AND {shown}")
         frames = {"written": engine.frame(files)}
-        counted = parsed(f"SELECT {', '.join(['count(*) AS _written', *wanted])} FROM fresh")
-        measured: dict[str, int] = engine.fetch(counted, {"fresh": engine.query(rows, frames)}).to_pylist()[0]
+        passed = " OR ".join(
+            f"(_stream = {naming.literal(part.stream)} AND _load <= {part.passed:d})"
+            for part in self.parts
+            if part.passed
+        )
+        fresh = {"fresh": engine.query(rows, frames)}
+        judged = parsed(f"SELECT * FROM fresh WHERE NOT ({passed or 'FALSE'})")
+        fresh["judged"] = engine.query(judged, fresh)
+        wanted = ["(SELECT count(*) FROM fresh) AS _written", "count(*) AS _judged", *wanted]
+        counted = parsed(f"SELECT {', '.join(wanted)} FROM judged")
+        measured: dict[str, int] = engine.fetch(counted, fresh).to_pylist()[0]
         gone = parsed(
             f"SELECT count(*) AS n, count(*) FILTER (WHERE _row >= 0) AS said FROM written"
             f" WHERE _judged = {claim.number} AND {deleted}"
@@ -389,33 +417,31 @@ class Taking:
         return {**measured, "_deleted": row["n"], "_said_deleted": row["said"]}
 
     def _verdicts(self, taken: Sequence[Rows], measured: Mapping[str, int]) -> list[Verdict]:
-        return verdicts(
-            self.refining.table.contract.set_rules,
-            measured,
-            read=sum(rows.read for rows in taken),
-            rejected=sum(rows.rejected for rows in taken),
-            good=sum(rows.good_rows for rows in taken),
-        )
+        """What the set rules say of all that nobody has let pass."""
+        judged = [rows.counted(max(part.passed, part.compared)) for part, rows in zip(self.parts, taken, strict=True)]
+        figures = sum(judged, start=Figures())
+        rules = self.refining.table.contract.set_rules
+        return verdicts(rules, measured, read=figures.read, rejected=figures.rejected, good=figures.good)
 
     def _report(
         self, taken: Sequence[Rows], measured: Mapping[str, int], said: Sequence[Verdict], claim: Claim
     ) -> None:
         refining = self.refining
-        read, rejected, waiting, good = (
-            sum(getattr(rows, name) for rows in taken) for name in ("read", "rejected", "waiting", "good_rows")
-        )
+        told = sum((rows.figures for rows in taken), start=Figures())
         written = measured["_written"]
         refining.tell(
             RowsRefined(
                 step=refining.step,
                 table=str(claim.table),
-                rows=read,
+                rows=told.read,
                 written=written,
-                rejected=rejected,
-                superseded=max(0, good - written - measured["_said_deleted"]),
-                filtered=max(0, read - rejected - waiting - good) if refining.table.function is not None else 0,
+                rejected=told.rejected,
+                superseded=max(0, told.good - written - measured["_said_deleted"]),
+                filtered=max(0, told.read - told.rejected - told.waiting - told.good)
+                if refining.table.function is not None
+                else 0,
                 load=claim.number,
-                waiting=waiting,
+                waiting=told.waiting,
                 deleted=measured["_deleted"],
             )
         )
@@ -433,11 +459,15 @@ class Taking:
 
     def _held(self, fingerprint: str, spans: Mapping[str, int]) -> Mapping[str, Any] | None:
         """What is held of just this span under just these rules; None where it is to be judged."""
-        quarantine = self.refining.lake.open(naming.quarantine_table(self.refining.name))
-        found = quarantine.progress().cursors.get("held") if quarantine is not None else None
-        if found is None or found["spans"] != dict(spans) or found["by"] != self._rules(fingerprint):
-            return None
-        return found
+        found = held_span(self.refining.lake, self.refining.name, passed_too=True)
+        known = {"spans": dict(spans), "after": self._after(), "by": self._rules(fingerprint), "passed": self._passed()}
+        return found if found is not None and {key: found[key] for key in known} == known else None
+
+    def _after(self) -> dict[str, int]:
+        return {str(part.bronze.name): part.span.after for part in self.parts}
+
+    def _passed(self) -> dict[str, int]:
+        return {str(part.bronze.name): part.passed for part in self.parts}
 
     def _rules(self, fingerprint: str) -> str:
         rules = repr(self.refining.table.contract.set_rules)
@@ -456,17 +486,21 @@ class Taking:
         refining = self.refining
         for file in written.add:
             Path(file.path).unlink(missing_ok=True)
-        message = "; ".join(verdict.message for verdict in stops)
-        counts = [sum(rows.read for rows in taken), sum(rows.rejected + rows.waiting for rows in taken)]
+        bad = [refining.engine.kept(frame) for frame in self.bad(taken, held=True)]
         held = {
             "spans": dict(spans),
-            "after": {str(part.bronze.name): part.span.after for part in self.parts},
+            "after": self._after(),
+            "passed": self._passed(),
             "by": self._rules(fingerprint),
             "judged": claim.number,
-            "message": message,
-            "counts": counts,
+            "anew": self.anew,
+            "silver": self.progress.generation,
+            "message": "; ".join(verdict.message for verdict in stops),
+            "reason": frequent_reason(refining.engine, bad),
+            "read": sum(rows.figures.read for rows in taken),
+            "rows": sum(rows.figures.rejected + rows.figures.waiting for rows in taken),
         }
-        commit_rejects(refining, self.bad(taken, held=True), claim, held=held)
+        commit_rejects(refining, bad, claim, held=held)
         for verdict in stops:
             refining.tell(
                 CheckFailed(
@@ -477,16 +511,11 @@ class Taking:
                     severity="stop",
                 )
             )
-        raise self._refused(message, counts)
+        raise self._refused(held)
 
-    def _refused(self, message: str, counts: Sequence[int]) -> Held:
-        name, version = self.refining.name, self.silver.pin.version
-        text = (
-            f"{name} stopped before it committed: {message}\n  {name} still holds version {version};"
-            f" {counts[1]:,} of {counts[0]:,} rows are held"
-        )
-        hint = f"look: catchment quarantine show {name} --held   ·   let it pass: catchment quarantine accept {name}"
-        return Held(text, hint=hint)
+    def _refused(self, held: Mapping[str, Any]) -> Held:
+        is_empty = not self.silver.progress().cursors.get("refine")
+        return refused(self.refining.name, None if is_empty else self.silver.pin.version, held)
 
 
 def commit_rejects(

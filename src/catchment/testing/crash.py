@@ -68,15 +68,20 @@ class _Witness(Listener):
 
 
 def _child(
-    folder: Path, log: Path, kill_at: int | str | None, select: Sequence[str], orders: Mapping[str, Order]
+    folder: Path,
+    log: Path,
+    kill_at: int | str | None,
+    select: Sequence[str],
+    orders: Mapping[str, Order],
+    target: str | None,
 ) -> None:
-    from catchment.plan import plan
+    from catchment.outlook import steps
     from catchment.project import load_project
     from catchment.run import run
 
     project = load_project(folder)
     witness = _Witness(log, kill_at)
-    outcome = run(project, None, plan(project, select), listeners=[witness], orders=orders)
+    outcome = run(project, target, steps(project, target, select), listeners=[witness], orders=orders)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"= {outcome}\n")
 
@@ -121,11 +126,12 @@ def start(
     kill_at: int | str | None = None,
     select: Iterable[str] = (),
     orders: Mapping[str, Order] | None = None,
+    target: str | None = None,
 ) -> Child:
     """Start a run in a process of its own; several at once are meant to be safe."""
     log = folder / ".catchment" / f"crash-{random.getrandbits(48):012x}.log"
     log.parent.mkdir(exist_ok=True)
-    process = _context().Process(target=_child, args=(folder, log, kill_at, tuple(select), dict(orders or {})))
+    process = _context().Process(target=_child, args=(folder, log, kill_at, tuple(select), dict(orders or {}), target))
     process.start()
     return Child(process, log)
 
@@ -136,9 +142,10 @@ def run_until(
     kill_at: int | str | None = None,
     select: Iterable[str] = (),
     orders: Mapping[str, Order] | None = None,
+    target: str | None = None,
 ) -> Ended:
     """Run the project in a process that is killed at its n-th event, at a named point or event, or never."""
-    return start(folder, kill_at=kill_at, select=select, orders=orders).join()
+    return start(folder, kill_at=kill_at, select=select, orders=orders, target=target).join()
 
 
 def compact(folder: Path) -> None:

@@ -253,7 +253,7 @@ EDITS = [
         asks=_ANEW,
     ),
     Edit(
-        "`lateness` of mode merge or history",
+        "`lateness` of mode merge",
         [("latest_by: at}", "latest_by: at, lateness: 30 days}")],
         [("~ lateness: for ever -> 2,592,000 s", "goes on: deletes are remembered so long from now on")],
         kept=[1, 3, 5],

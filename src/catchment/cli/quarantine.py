@@ -183,7 +183,8 @@ def row_lines(project: Project, rejected: Rejected) -> list[str]:
     feed = ", ".join(project.silver[name].streams) if name in project.silver else ""
     who = _identity(project, name, raw)
     place = f"from {f'{feed}, ' if feed else ''}file {PurePosixPath(rejected.origin).name}, {_place(project, rejected)}"
-    told = [f"{who}  {place}" if who else place]
+    waits = ", waiting" if rejected.status == "waiting" else ""
+    told = [f"{who}  {place}{waits}" if who else f"{place}{waits}"]
     told += [f"  {reason}" for reason in map(_words, rejected.reasons)]
     shown = rejected.raw if len(rejected.raw) <= _LONGEST_RAW else rejected.raw[: _LONGEST_RAW - 1] + "…"
     told.append(f"  raw: {shown}")
@@ -192,9 +193,11 @@ def row_lines(project: Project, rejected: Rejected) -> list[str]:
 
 def _words(reason: tuple[str | None, str, str, str | None]) -> str:
     """`created_at: "31/02/2026" is not a date in dd/MM/yyyy`."""
-    column, _, message, value = reason
-    if column is None:
+    column, rule, message, value = reason
+    if column is None and (rule != "reference" or value is None):
         return message
+    if column is None:
+        column = message.partition(": ")[0]  # several columns that refer together
     shown = (
         f'"{value if len(value) <= 60 else value[:59] + "…"}" ' if value is not None and value not in message else ""
     )

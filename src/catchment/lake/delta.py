@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pyarrow as pa
+
+
+# Logs are cut by upkeep, which knows what gold has pinned; delta-rs would cut them behind every checkpoint.
+_CHECKPOINTS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
 def _silent(_: str) -> None:
@@ -344,7 +348,11 @@ class DeltaLakeTable(Table):
         self._through_handle(
             claim,
             lambda: self._handle.create_write_transaction(
-                actions, "overwrite" if anew else "append", schema, commit_properties=properties
+                actions,
+                "overwrite" if anew else "append",
+                schema,
+                commit_properties=properties,
+                post_commithook_properties=_CHECKPOINTS,
             ),
         )
         self._reached(f"{self.name.layer}.committed")
@@ -415,8 +423,14 @@ def _overlaps(actions: Mapping[str, Sequence[Any]], place: int, column: str, low
     lows, highs = actions.get(f"min.{column}"), actions.get(f"max.{column}")
     if lows is None or highs is None or lows[place] is None or highs[place] is None:
         return True
-    greatest = highs[place] + _CUT if isinstance(highs[place], datetime) else highs[place]
-    return bool((low is None or greatest >= low) and (high is None or lows[place] <= high))
+    return bool((low is None or _greatest(highs[place]) >= low) and (high is None or lows[place] <= high))
+
+
+def _greatest(high: Any) -> Any:
+    """The greatest value of which that may be the bound."""
+    if not isinstance(high, datetime):
+        return high
+    return high + min(_CUT, datetime.max.replace(tzinfo=high.tzinfo) - high)
 
 
 def _told(actions: Mapping[str, Sequence[Any]], key: str, place: int) -> Any:

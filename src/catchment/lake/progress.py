@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -23,11 +23,9 @@ from catchment.records import Claim, Leftover, Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from catchment.naming import TableName
-
-# So many segments are read at every start; the next commit folds them into one.
-_FOLD_SEGMENTS_AT = 64
 
 
 def made_anew(folder: Path) -> str:
@@ -108,7 +106,9 @@ class ProgressFolder:
                 return Claim(table=self._table, shard=self._shard, number=number, base=base)
 
     def _newest(self) -> int:
-        return max((int(entry.stem) for entry in self._folder.glob("*.json")), default=0)
+        # By name, which is padded: a quarter of a glob (25 ms for twenty thousand).
+        names = (name for name in os.listdir(self._folder) if name.endswith(".json"))  # noqa: PTH208
+        return int(max(names, default="0").removesuffix(".json"))
 
     def fill(self, claim: Claim, progress: Progress) -> None:
         """Write the state of a claimed generation, whole or not at all."""
@@ -128,29 +128,46 @@ class ProgressFolder:
     def seen(self, segments: Sequence[str]) -> pa.Table | None:
         """Everything that the named segments hold."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         if not segments:
             return None
-        try:
+        with self._told_of_segments():
             # Half the time of `read_table`, which takes a file for a data set.
-            tables = [pq.ParquetFile(self._folder / name).read(use_threads=False) for name in segments]
+            tables = [self._segment(name).read(use_threads=False) for name in segments]
+        return pa.concat_tables(tables, promote_options="default")
+
+    def _segment(self, name: str) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(self._folder / name)
+
+    @contextmanager
+    def _told_of_segments(self) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
         except (FileNotFoundError, pa.ArrowException) as error:
             message = f"what {self._table} has seen is damaged or gone: {str(error).partition(chr(10))[0]}"
             raise Unfenced(message, hint=self._anew()) from error
-        return pa.concat_tables(tables, promote_options="default")
 
     def add_segment(self, claim: Claim, segments: Sequence[str], added: pa.Table) -> tuple[str, ...]:
-        """Keep `added`; the names of all segments after it."""
+        """Keep `added`; the names of all segments after it, each with more rows than all that follow it has.
+
+        So every start reads few of them, seven after a hundred loads of a file, and few rows are written twice.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        kept, rows = tuple(segments), added
-        if len(kept) >= _FOLD_SEGMENTS_AT:
-            earlier = self.seen(kept)
-            kept, rows = (), pa.concat_tables([earlier, added], promote_options="default")
+        kept, folded, rows = list(segments), list[str](), added.num_rows
+        with self._told_of_segments():
+            while kept and (more := self._segment(kept[-1]).metadata.num_rows) <= rows:
+                folded.insert(0, kept.pop())
+                rows += more
+        earlier = self.seen(folded)
+        whole = added if earlier is None else pa.concat_tables([earlier, added], promote_options="default")
         name = f"{claim.number:019d}-seen.parquet"
-        pq.write_table(rows, self._folder / name, compression="zstd")
+        pq.write_table(whole, self._folder / name, compression="zstd")
         return (*kept, name)
 
 

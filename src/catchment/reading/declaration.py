@@ -148,8 +148,8 @@ class SilverTable(_Keys):
     lateness: Annotated[
         str | None,
         Field(
-            description="`window`: rows of a key at most so far apart are one, such as `2 days`. `merge`, `history`:"
-            " how long a deleted key is remembered; by default for ever."
+            description="`window`: rows of a key at most so far apart are one, such as `2 days`. `merge`: how long a"
+            " deleted key is remembered; by default for ever."
         ),
     ] = None
     wait: Annotated[str, Field(description="How long a row waits for the row it refers to before it is rejected.")] = (
@@ -173,6 +173,26 @@ class SilverTable(_Keys):
         return (self.from_,) if isinstance(self.from_, str) else tuple(self.from_)
 
 
+class GoldLayers(_Keys):
+    """Which folders of the dbt project are which layer; a model's layer says what it may do."""
+
+    stg: Annotated[
+        str | list[str],
+        Field(description="Folders below a model path whose models read sources, rename, cast and handle nulls."),
+    ] = "stg"
+    std: Annotated[str | list[str], Field(description="Folders whose models join and derive.")] = "std"
+    cur: Annotated[str | list[str], Field(description="Folders whose models aggregate, and are what others read.")] = (
+        "cur"
+    )
+
+    @property
+    def folders(self) -> dict[Literal["stg", "std", "cur"], tuple[str, ...]]:
+        """Each as a list."""
+        named = {"stg": self.stg, "std": self.std, "cur": self.cur}
+        lists = {layer: (paths,) if isinstance(paths, str) else tuple(paths) for layer, paths in named.items()}
+        return {"stg": lists["stg"], "std": lists["std"], "cur": lists["cur"]}
+
+
 class Gold(_Keys):
     """A dbt project over silver."""
 
@@ -181,6 +201,18 @@ class Gold(_Keys):
         str | None,
         Field(description="The dbt executable; by default the one beside the running Python, else the one on PATH."),
     ] = None
+    sources: Annotated[
+        dict[str, str],
+        Field(
+            description="Silver tables by the dbt source that means them (`raw.orders: silver.orders`), where the name"
+            " alone does not say it."
+        ),
+    ] = {}
+    layers: Annotated[GoldLayers, Field(description="Which folders of the dbt project are which layer.")] = GoldLayers()
+    lint: Annotated[
+        Literal["error", "warn"],
+        Field(description="What a model that breaks a rule of its layer does: `error` stops, `warn` tells."),
+    ] = "error"
 
 
 class Target(_Keys):

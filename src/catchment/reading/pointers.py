@@ -5,6 +5,7 @@ Read from the nodes, not from the models, so that a wrong key in one place does 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,9 +27,12 @@ _TAKEN = frozenset(
 _NO_REFERENCES = frozenset(
     {
         *("name", "from", "contract", "refine", "latest_by", "dbt", "type", "mode", "as_of", "deleted_when", "slice"),
-        *("event_time", "lateness", "wait"),
+        *("event_time", "lateness", "wait", "stg", "std", "cur", "lint"),
     }
 )
+
+# What dbt writes or installs in its project.
+_NOT_OURS = frozenset({"target", "logs", "dbt_packages", "dbt_modules"})
 
 _ENDINGS = frozenset({"csv", "tsv", "psv", "txt", "jsonl", "ndjson", "json", "parquet", "pq"})
 _NOTHING = Node({}, (1, 1), keys={})
@@ -198,6 +202,7 @@ def is_there(test: Callable[[], bool]) -> bool:
 def _gold(reading: Reading) -> None:
     gold = reading.root.get("gold") or _NOTHING
     _command(reading, gold.get("command"))
+    _gold_sources(reading, gold)
     dbt = gold.string("dbt")
     if not dbt or settings.has_references(dbt):
         return
@@ -208,6 +213,51 @@ def _gold(reading: Reading) -> None:
         reading.findings.error(
             gold.get("dbt"), message, cure="name the folder that holds dbt_project.yml", key="gold.dbt"
         )
+    elif "layers" in gold.entries():
+        _layers(reading, gold, folder)
+
+
+def _layers(reading: Reading, gold: Node, folder: Path) -> None:
+    """Each names folders of its own that are there."""
+    taken: dict[str, str] = {}
+    for layer, node in entries(gold, "layers").items():
+        key = f"gold.layers.{layer}"
+        for named in node.items() or [node]:
+            path = named.text.strip("/")
+            if path in taken:
+                cure = "name a folder for each layer, or one layer less"
+                reading.findings.error(named, f"{shorten(path)} is {taken[path]} already", cure=cure, key=key)
+            elif path and not _lies_below(folder, path):
+                near = did_you_mean(path, [found.name for found in _folders(folder)])
+                cure = near or "name a folder below models/, or remove the key"
+                reading.findings.error(named, f"{folder.name}/ has no folder {shorten(path)}", cure=cure, key=key)
+            taken[path] = layer
+
+
+def _lies_below(folder: Path, path: str) -> bool:
+    return any(f"/{found.relative_to(folder).as_posix()}".endswith(f"/{path}") for found in _folders(folder))
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Folders of the user's own in a dbt project."""
+    found: list[Path] = []
+    for place, below, _ in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".") and name not in _NOT_OURS]
+        found += [Path(place, name) for name in below]
+    return found
+
+
+def _gold_sources(reading: Reading, gold: Node) -> None:
+    """Each is `source.table`, and leads to a silver table."""
+    silver = [f"silver.{name}" for name in reading.section("silver")]
+    for source, node in entries(gold, "sources").items():
+        key = f"gold.sources.{source}"
+        if not all(source.partition(".")):
+            cure = "write it as dbt has it: `raw.orders` for source('raw', 'orders')"
+            reading.findings.error(node, f"`{shorten(source)}` names no table of a source", cure=cure, key=key)
+        elif f"silver.{node.text.removeprefix('silver.')}" not in silver:
+            cure = did_you_mean(node.text, silver) or "name a table under `silver`"
+            reading.findings.error(node, f"no silver table `{shorten(node.text)}`", cure=cure, key=key)
 
 
 def _command(reading: Reading, command: Node | None) -> None:

@@ -17,6 +17,7 @@ from catchment.reading.declaration import (
     FilesSource,
     FileStream,
     Gold,
+    GoldLayers,
     ProjectFile,
     SilverTable,
     Target,
@@ -32,7 +33,8 @@ _NOT_BUILT: dict[type[BaseModel], frozenset[str]] = {
     DeltaStream: frozenset(),
     AsOf: frozenset(),
     SilverTable: frozenset({"publish", "keys", "window"}),
-    Gold: frozenset({"layers", "lint"}),
+    Gold: frozenset(),
+    GoldLayers: frozenset({"raw"}),
     Target: frozenset({"engine", "broker", "warehouse", "live", "format", "catalog"}),
 }
 _NOT_BUILT_KINDS = frozenset(
@@ -90,10 +92,11 @@ _UNIONS = {"from": 3, "with": 4}
 def _branched(root: Node, path: list[str]) -> list[str]:
     """The path without the shape's name; empty for a shape that is not meant there."""
     at = _UNIONS.get(path[2], 0) if path[0] == "silver" and len(path) > 2 else 0
+    at = 3 if path[:2] == ["gold", "layers"] else at
     if not at or len(path) <= at:
         return path
     node = _at(root, path[:at])
-    meant = ("list" if node.is_list else "str") if path[2] == "from" else ("AsOf" if node.is_mapping else "literal")
+    meant = ("AsOf" if node.is_mapping else "literal") if path[2] == "with" else ("list" if node.is_list else "str")
     return [*path[:at], *path[at + 1 :]] if path[at].startswith(meant) else []
 
 
@@ -122,6 +125,7 @@ _EXAMPLES = {
     "dbt": "gold/",
     "as_of": "<a timestamp column>",
     "slice": "[<a column>]",
+    **dict.fromkeys(("stg", "std", "cur"), "<a folder>"),
 }
 _WANTED = {
     "string_type": ("text", 'put the value into quotes: "…"'),
@@ -135,12 +139,16 @@ _WANTED = {
 }
 
 
+_LISTS = {
+    "from": ("stream", "write from: source.stream, or a list of them"),
+    **{layer: ("folder", f"write {layer}: <a folder>, or a list of them") for layer in ("stg", "std", "cur")},
+}
+
+
 def _mismatch(kind: str, last: str, node: Node, context: Mapping[str, Any]) -> tuple[str, str]:
-    if last == "from" and kind == "string_type":
-        return (
-            f"must be a stream or a list of streams, not {node.kind()}",
-            "write from: source.stream, or a list of them",
-        )
+    if last in _LISTS and kind == "string_type":
+        what, cure = _LISTS[last]
+        return f"must be a {what} or a list of {what}s, not {node.kind()}", cure
     if kind == "literal_error" and context.get("expected") == "'current'":
         near = did_you_mean(node.text, ["current"])
         return f"{node.kind()} is no time of a look-up", near or "write current, or {as_of: <a timestamp column>}"
@@ -182,6 +190,7 @@ def _model_at(path: list[str], root: Node) -> type[BaseModel] | None:
         ("silver", 2): SilverTable,
         ("silver", 4): AsOf,
         ("gold", 1): Gold,
+        ("gold", 2): GoldLayers,
         ("targets", 2): Target,
     }
     return shapes.get((path[0] if path else "", len(path)))

@@ -25,7 +25,7 @@ _HEEDED = {
     "latest_by": ("merge", "history"),
     "slice": ("delete_insert",),
     "event_time": ("window",),
-    "lateness": ("merge", "history", "window"),
+    "lateness": ("merge", "window"),
 }
 _WHOLE = ("merge", "history", "replace", "delete_insert")
 

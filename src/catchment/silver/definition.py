@@ -44,6 +44,18 @@ class Table:
     function: RefineFunction | None = None
     lookups: Mapping[str, LookedUp] | None = None
 
+    @property
+    def compares(self) -> bool:
+        """Whether each arrival of its stream is compared with the one before it."""
+        return self.full and self.mode in ("merge", "history")
+
+    def only_anew(self, *, held: bool) -> bool:
+        """Whether rows can be judged again only by making the table anew; `held`: silver may hold some of them.
+
+        What an arrival says depends on those before it, and how far a window reaches on rows that silver does not hold.
+        """
+        return self.full or (held and self.mode == "window")
+
     def heeded(self) -> frozenset[str]:
         """Columns that decide which rows are there: the mode looks at them, whatever the contract says."""
         named = {*self.slice, *self.contract.key, self.latest_by, self.event_time}

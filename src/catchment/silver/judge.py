@@ -169,16 +169,16 @@ class Judge:
         """
         reasons = []
         for place, reference in enumerate(self.contract.references):
-            message = f"is not in silver.{reference.table}" + (
-                "" if len(reference.columns) == 1 else f" ({', '.join(reference.to)})"
-            )
+            message = f"is not in silver.{reference.table}"
+            if len(reference.columns) > 1:
+                message = f"{', '.join(reference.columns)}: {message} ({', '.join(reference.to)})"
             shown = " || ', ' || ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in reference.columns)
             column = reference.columns[0] if len(reference.columns) == 1 else None
             reasons.append(
                 _reason(column, "reference", f"contains(_missing, '{place},')", literal(message), f"({shown})")
             )
         waits = (
-            f"CASE WHEN place.loaded_at <= TIMESTAMPTZ {literal(since.isoformat())} THEN 'rejected' ELSE 'waiting' END"
+            f"CASE WHEN _place.loaded_at <= TIMESTAMPTZ {literal(since.isoformat())} THEN 'rejected' ELSE 'waiting' END"
         )
         status = literal(HELD) if held else waits
         return self._with_place(f"{_listed(reasons)}", "_missing IS NOT NULL", number, status)
@@ -194,16 +194,16 @@ class Judge:
             for item in self._fallible()
         ]
         reasons += [self._rule_reason(fault) for fault in self._rules()]
-        read = f"from_json(_reject, {literal(self._place_types())}) AS place"
+        read = f"from_json(_reject, {literal(self._place_types())}) AS _place"
         place = f"SELECT *, {read} FROM typed WHERE _reject IS NOT NULL"
-        told = [f"place.defect AS {_DEFECT}"]
-        told += [f"place.{quoted(_text_name(item))} AS {_text(item)}" for item in self._fallible()]
+        told = [f"_place.defect AS {_DEFECT}"]
+        told += [f"_place.{quoted(_text_name(item))} AS {_text(item)}" for item in self._fallible()]
         return parsed(
-            f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
+            f"SELECT {', '.join(IDENTITY)}, {_unpacked('_place')}, CAST({number} AS BIGINT) AS _judged,"
             # What could not be read at all misses nothing besides.
             f" {_status(held)} AS status,"
             f" CASE WHEN {_DEFECT} IS NULL THEN {_listed(reasons)} ELSE {_listed([defect])} END AS reasons,"
-            f" place.raw AS raw FROM (SELECT *, {', '.join(told)} FROM ({place}))"
+            f" _place.raw AS raw FROM (SELECT *, {', '.join(told)} FROM ({place}))"
         )
 
     def faulty(self, number: int, held: bool = False) -> exp.Query:
@@ -214,10 +214,10 @@ class Judge:
     def _with_place(self, reasons: str, which: str, number: int, status: str) -> exp.Query:
         """Rows of `judged` beside what they were in bronze."""
         arrived = f"SELECT {', '.join([*IDENTITY[1:], *self._arrived()])} FROM bronze"
-        place = f"SELECT {', '.join(IDENTITY[1:])}, {self._place(())} AS place FROM ({arrived})"
+        place = f"SELECT {', '.join(IDENTITY[1:])}, {self._place(())} AS _place FROM ({arrived})"
         return parsed(
-            f"SELECT {', '.join(IDENTITY)}, {_unpacked('place')}, CAST({number} AS BIGINT) AS _judged,"
-            f" {status} AS status, {reasons} AS reasons, place.raw AS raw"
+            f"SELECT {', '.join(IDENTITY)}, {_unpacked('_place')}, CAST({number} AS BIGINT) AS _judged,"
+            f" {status} AS status, {reasons} AS reasons, _place.raw AS raw"
             f" FROM (SELECT * FROM judged WHERE {which}) JOIN ({place}) USING ({', '.join(IDENTITY[1:])})"
         )
 

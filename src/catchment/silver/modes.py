@@ -101,12 +101,14 @@ _ARRIVAL = "'_load': _load, '_row': _row, '_shard': _shard, '_stream': _stream"
 class Merge(Mode):
     """The latest row of each key, by `latest_by` (null is oldest), then by identity; a deleted key stays hidden.
 
-    Of a stream that arrives whole (`full`) the newest arrival says what is there, whatever `latest_by` tells.
+    Of a stream that arrives whole (`full`) the newest arrival says what is there, whatever `latest_by` tells. A delete
+    that is `lateness_s` older than the newest row it is reduced with is forgotten.
     """
 
     latest_by: str | None = None
     deletes: str | None = None  # an SQL condition; of a full stream, `_vanished`
     full: bool = False
+    lateness_s: int | None = None
 
     def own_columns(self) -> pa.Schema:
         import pyarrow as pa
@@ -120,10 +122,17 @@ class Merge(Mode):
         latest = "" if self.latest_by is None else quoted(self.latest_by)
         order = f"'there': {latest} IS NOT NULL, 'latest': {latest}, {_ARRIVAL}" if latest else _ARRIVAL
         order = f"{{'arrival': _load, {order}}}" if self.full else f"{{{order}}}"
-        columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *([latest] if latest else []), *IDENTITY]))
+        names = [*map(quoted, self.group), *([latest] if latest else []), *IDENTITY]
+        remembered = ""
+        if self.deletes is not None and self.lateness_s is not None and latest:
+            names.append(HIDDEN)
+            at = f"CAST({latest} AS TIMESTAMPTZ)"
+            old = f"{at} < max({at}) OVER () - INTERVAL {self.lateness_s} SECOND"
+            remembered = f" AND NOT COALESCE({HIDDEN} = '{DELETED}' AND {old}, FALSE)"
+        columns = ", ".join(dict.fromkeys(names))
         return parsed(
             f"SELECT {self._names_a_row} FROM (SELECT {columns} FROM {_ALL}{self._inside(bucket, buckets)})"
-            f" QUALIFY row_number() OVER (PARTITION BY {self._grouped} ORDER BY {order} DESC) = 1"
+            f" QUALIFY row_number() OVER (PARTITION BY {self._grouped} ORDER BY {order} DESC) = 1{remembered}"
         )
 
     def reduced(self) -> exp.Query:
@@ -176,34 +185,34 @@ class History(Mode):
         key, names = self._grouped, self._names_a_row
         columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *IDENTITY]))
         events = (
-            f"SELECT {columns}, {VALID_FROM} AS moment, COALESCE({HIDDEN} = '{DELETED}', FALSE) AS gone,"
-            f" {VALID_TO} AS landed, settled, {said} AS said FROM ({_SETTLED}){self._inside(bucket, buckets)}"
+            f"SELECT {columns}, {VALID_FROM} AS _moment, COALESCE({HIDDEN} = '{DELETED}', FALSE) AS _gone,"
+            f" {VALID_TO} AS _landed, _settled, {said} AS _said FROM ({_SETTLED}){self._inside(bucket, buckets)}"
         )
         if self.full:
             events = self._in_order(events)
         one_each = (
             f"SELECT * FROM ({events}) QUALIFY row_number() OVER"
-            f" (PARTITION BY {key}, moment ORDER BY {{{_ARRIVAL}}} DESC) = 1"
+            f" (PARTITION BY {key}, _moment ORDER BY {{{_ARRIVAL}}} DESC) = 1"
         )
-        follows = f"OVER (PARTITION BY {key} ORDER BY moment)"
+        follows = f"OVER (PARTITION BY {key} ORDER BY _moment)"
         marked = (
-            f"SELECT *, CASE WHEN gone THEN '{DELETED}' WHEN said = lag(said) {follows} AND NOT lag(gone) {follows}"
-            f" THEN '{UNCHANGED}' END AS why FROM ({one_each})"
+            f"SELECT *, CASE WHEN _gone THEN '{DELETED}' WHEN _said = lag(_said) {follows} AND NOT lag(_gone) {follows}"
+            f" THEN '{UNCHANGED}' END AS _why FROM ({one_each})"
         )
-        ends = f"lead(CASE WHEN why IS DISTINCT FROM '{UNCHANGED}' THEN moment END IGNORE NULLS) {follows}"
+        ends = f"lead(CASE WHEN _why IS DISTINCT FROM '{UNCHANGED}' THEN _moment END IGNORE NULLS) {follows}"
         return parsed(
-            f"SELECT {names}, moment AS {VALID_FROM}, CASE WHEN why IS NULL THEN {ends} END AS {VALID_TO},"
-            f" why AS {HIDDEN} FROM ({marked})"
+            f"SELECT {names}, _moment AS {VALID_FROM}, CASE WHEN _why IS NULL THEN {ends} END AS {VALID_TO},"
+            f" _why AS {HIDDEN} FROM ({marked})"
         )
 
     def _in_order(self, events: str) -> str:
         """Events of whole arrivals, each not before the one that arrived before it."""
-        arrives = f"OVER (PARTITION BY {self._grouped} ORDER BY _load, gone, moment, _row)"
+        arrives = f"OVER (PARTITION BY {self._grouped} ORDER BY _load, _gone, _moment, _row)"
         reopened = (
-            f"SELECT * REPLACE (CASE WHEN NOT settled AND lag(gone) {arrives} AND moment <= lag(moment) {arrives}"
-            f" THEN landed ELSE moment END AS moment) FROM ({events})"
+            f"SELECT * REPLACE (CASE WHEN NOT _settled AND lag(_gone) {arrives} AND _moment <= lag(_moment) {arrives}"
+            f" THEN _landed ELSE _moment END AS _moment) FROM ({events})"
         )
-        return f"SELECT * REPLACE (max(moment) {arrives} AS moment) FROM ({reopened})"
+        return f"SELECT * REPLACE (max(_moment) {arrives} AS _moment) FROM ({reopened})"
 
     def reduced(self) -> exp.Query:
         own = {VALID_FROM, VALID_TO, HIDDEN}
@@ -215,7 +224,7 @@ class History(Mode):
 
 
 # Present rows have their instant; fresh ones of a full stream may get another.
-_SETTLED = "SELECT *, TRUE AS settled FROM present UNION ALL BY NAME SELECT *, FALSE AS settled FROM fresh"
+_SETTLED = "SELECT *, TRUE AS _settled FROM present UNION ALL BY NAME SELECT *, FALSE AS _settled FROM fresh"
 
 
 @dataclass(frozen=True)
@@ -269,19 +278,19 @@ class Window(Mode):
         }
 
     def survivors(self, bucket: int, buckets: int) -> exp.Query:
-        key, order = self._grouped, "moment, _load, _row, _shard, _stream"
+        key, order = self._grouped, "_moment, _load, _row, _shard, _stream"
         columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *IDENTITY]))
         rows = (
-            f"SELECT {columns}, CAST({quoted(self.event_time)} AS TIMESTAMPTZ) AS moment, {UNTIL} FROM {_ALL}"
+            f"SELECT {columns}, CAST({quoted(self.event_time)} AS TIMESTAMPTZ) AS _moment, {UNTIL} FROM {_ALL}"
             f"{self._inside(bucket, buckets)}"
         )
         before = f"OVER (PARTITION BY {key} ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-        begins = f"moment > max({UNTIL}) {before} + INTERVAL {self.lateness_s} SECOND"
-        begun = f"SELECT *, CASE WHEN {begins} THEN 1 ELSE 0 END AS begins FROM ({rows})"
-        runs = f"SELECT *, sum(begins) OVER (PARTITION BY {key} ORDER BY {order}) AS run FROM ({begun})"
+        begins = f"_moment > max({UNTIL}) {before} + INTERVAL {self.lateness_s} SECOND"
+        begun = f"SELECT *, CASE WHEN {begins} THEN 1 ELSE 0 END AS _begins FROM ({rows})"
+        runs = f"SELECT *, sum(_begins) OVER (PARTITION BY {key} ORDER BY {order}) AS _run FROM ({begun})"
         return parsed(
-            f"SELECT {self._names_a_row}, max({UNTIL}) OVER (PARTITION BY {key}, run) AS {UNTIL} FROM ({runs})"
-            f" QUALIFY row_number() OVER (PARTITION BY {key}, run ORDER BY {order}) = 1"
+            f"SELECT {self._names_a_row}, max({UNTIL}) OVER (PARTITION BY {key}, _run) AS {UNTIL} FROM ({runs})"
+            f" QUALIFY row_number() OVER (PARTITION BY {key}, _run ORDER BY {order}) = 1"
         )
 
     def reduced(self) -> exp.Query:
@@ -300,7 +309,8 @@ def mode_of(table: Table) -> Mode | None:
     if table.mode == "append":
         return None
     if table.mode == "merge":
-        return Merge(key, shared, latest_by=table.latest_by, deletes=deletes, full=table.full)
+        lateness = table.lateness_s
+        return Merge(key, shared, latest_by=table.latest_by, deletes=deletes, full=table.full, lateness_s=lateness)
     if table.mode == "history":
         compared = tuple(column.name for column in table.contract.columns)
         return History(key, shared, latest_by=table.latest_by, deletes=deletes, full=table.full, compared=compared)

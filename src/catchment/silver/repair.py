@@ -19,13 +19,14 @@ from catchment.naming import IDENTITY, literal, quoted
 from catchment.records import Change, Claim, Order, Progress
 from catchment.silver import definition as definitions
 from catchment.silver.differences import differences, refusal
+from catchment.silver.held import held_span
 from catchment.silver.judge import QUARANTINE, WAITING, parsed
 from catchment.silver.modes import mode_of
+from catchment.silver.rows import Figures, Rows
 from catchment.silver.step import Part, Span, Taking, commit_rejects, oldest_waiting, refuse_unknown_loads, span
 from catchment.silver.write import Gone, Writing, Written
 
 if TYPE_CHECKING:
-    from catchment.silver.rows import Rows
     from catchment.silver.step import Refining
 
 _IDENTITY = ", ".join(IDENTITY)
@@ -48,8 +49,8 @@ class Repairing:
         if order.verb == "accept":
             return self._accept(silver)
         self._refuse_changed(silver.progress())
-        if self.refining.table.full:
-            # What one arrival says depends on the one before it, so that none of them can be judged alone.
+        table = self.refining.table
+        if table.only_anew(held=order.verb == "backfill" or table.function is not None):
             self.refining.order = Order("rebuild")
             return self.refining.run()
         return self._again(silver, order)
@@ -63,11 +64,8 @@ class Repairing:
 
     def _accept(self, silver: Table) -> bool:
         """A generation without rows that lets the held span pass."""
-        quarantine = self.refining.lake.open(naming.quarantine_table(self.refining.name))
-        held = quarantine.progress().cursors.get("held") if quarantine is not None else None
-        progress = silver.progress()
-        taken = progress.cursors.get("refine", {})
-        if held is None or all(int(taken.get(name, 0)) >= to for name, to in held["spans"].items()):
+        held, progress = held_span(self.refining.lake, self.refining.name, passed_too=True), silver.progress()
+        if held is None:
             message = f"nothing of {self.refining.name} is held"
             raise ConfigError(message, hint="catchment status shows where its rows are")
         passed = {**progress.cursors.get("accept", {}), **held["spans"]}
@@ -182,9 +180,16 @@ class Repairing:
             a=affected,
             f=fresh,
         )
+        others = engine.kept(others)
         union = engine.kept(self._query("SELECT * FROM f UNION ALL BY NAME SELECT * FROM o", f=fresh, o=others))
-        bad = [one.bad_identities(affected, mode.group) for one in rows]
-        return union, Regained(Gone(gone.identities, affected), whole, rows, bad)
+        # Those that were there, or come back in part, may leave a part behind.
+        parts = f"SELECT {_IDENTITY} FROM o UNION SELECT {_IDENTITY} FROM p SEMI JOIN a USING ({group})"
+        touched = engine.kept(self._query(parts, o=others, p=present, a=affected))
+        bad = [
+            self._query("SELECT * FROM b UNION SELECT * FROM t", b=one.bad_identities(affected, mode.group), t=touched)
+            for one in rows
+        ]
+        return union, Regained(Gone(gone.identities, affected), whole, rows, bad, others)
 
     def _everything(self, progress: Progress) -> list[Part]:
         found = []
@@ -200,6 +205,8 @@ class Repairing:
     ) -> bool:
         """Commit every verdict that counts from now on, under the new number; whether any row waits."""
         frames = taking.bad(taken)
+        if again.back is not None:
+            standing = self._query(f"SELECT * FROM s ANTI JOIN b USING ({_IDENTITY})", s=standing, b=again.back)
         tried = [part for part in taking.parts if order.verb == "backfill"]
         inside = " OR ".join(
             f"(_stream = {literal(part.stream)} AND _load > {part.span.after} AND _load <= {part.span.to})"
@@ -224,18 +231,16 @@ class Repairing:
         return self._count(every, f"status = {literal(WAITING)}") > 0
 
     def _report(self, taken: Sequence[Rows], order: Order) -> None:
-        read, rejected, waiting = (
-            sum(getattr(rows, name) for rows in taken) for name in ("read", "rejected", "waiting")
-        )
+        figures = sum((rows.figures for rows in taken), start=Figures())
         self.refining.tell(
             RowsReplayed(
                 step=self.refining.step,
                 table=str(self.refining.name),
                 verb=order.verb,
-                tried=read,
-                passed=read - rejected - waiting,
-                rejected=rejected,
-                waiting=waiting,
+                tried=figures.read,
+                passed=figures.read - figures.rejected - figures.waiting,
+                rejected=figures.rejected,
+                waiting=figures.waiting,
             )
         )
 
@@ -243,9 +248,10 @@ class Repairing:
 @dataclass(frozen=True)
 class Regained:
     """What goes before fresh rows come; and where all of bronze was read again for some groups: its rows, and the
-    identities of those in these groups that do not pass."""
+    identities of those in these groups of which something may not pass, and the rows that came `back`."""
 
     gone: Gone
     taking: Taking | None = None
     rows: Sequence[Rows] = ()
     bad: Sequence[Any] = ()
+    back: Any | None = None

@@ -114,7 +114,7 @@ def verdicts(
     for rule in rules:
         if rule.measure == "rejected_share":
             figure = rejected / read if read else 0.0
-            shown = f"{figure:.1%} of {read:,} new rows were rejected"
+            shown = f"{_percent(figure)} of {read:,} new rows were rejected"
         elif rule.measure == "rows":
             figure = float(good)
             shown = f"{good:,} rows"
@@ -123,5 +123,13 @@ def verdicts(
             figure = 100.0 * count / good if rule.unit == "percent" and good else float(count)
             shown = f"{count:,} {rule.measure} in {', '.join(rule.columns)}"
         passed = (rule.minimum is None or figure >= rule.minimum) and (rule.maximum is None or figure <= rule.maximum)
-        said.append(Verdict(rule.name, passed, f"{shown}; {rule.message}", severity=rule.severity))
+        joint = "," if rule.measure == "rejected_share" else ";"
+        said.append(Verdict(rule.name, passed, f"{shown}{joint} {rule.message}", severity=rule.severity))
     return said
+
+
+def _percent(share: float) -> str:
+    """`31 %`, `0.042 %`; never rounded to all or nothing."""
+    percent = 100 * share
+    shown = f"{percent:.3g}"
+    return f"{shown if shown != '100' or percent == 100 else '99.9'} %"

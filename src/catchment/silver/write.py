@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,9 @@ from catchment.silver.modes import EVERYTHING, Mode, mode_of
 
 _IDENTITY = ", ".join(IDENTITY)
 
-# What stays of touched files is put together up to so many rows, and into so few files where fresh rows are scattered
-# over all of them.
-_FEW_ROWS = 100_000
+# So many rows are written as one file, whatever they are; and what stays of touched files comes into so few files where
+# fresh rows are scattered over all of them.
+_FEW_ROWS = 50_000
 _MOST_FILES = 8
 
 
@@ -49,7 +49,7 @@ class Writing:
     stopping: Callable[[], None]
 
     def write(self, fresh: Any, folder: str, prefix: str, gone: Gone | None = None) -> Written:
-        """Rows of groups that fresh ones touch come into files of their own; what else lay beside them stays together.
+        """Rows of touched groups come into a file of their own; what lay beside them stays with its neighbours.
 
         So a file's bounds stay narrow where keys come in some order, and tomorrow's rows touch few files again.
         Raises DataError where a refine function makes one key several times from one row.
@@ -60,23 +60,24 @@ class Writing:
         fresh_rows = self._count("fresh", {"fresh": fresh})
         keys = self._keys(mode, fresh) if mode is not None and fresh_rows else None
         touched = self._touched(mode, fresh, keys, gone)
+        parts = self._together(mode, touched, fresh_rows)
         rows, survivors = fresh, None
         if mode is not None:
-            keys = self._affected(mode, keys, touched, gone)
-            rows, survivors = self._reduced(mode, self._moved(mode, touched, keys, gone), fresh, fresh_rows)
+            keys = self._affected(mode, keys, touched, gone) if parts else keys
+            present = self._moved(mode, touched, keys, gone) if parts else self._left(touched, gone)
+            rows, survivors = self._reduced(mode, present, fresh, fresh_rows)
         self.stopping()
-        files = self.engine.write(rows, folder, prefix)
+        files = list(self.engine.write(rows, folder, prefix))
         if survivors is not None and sum(file.rows for file in files) != survivors:
             message = f"silver.{self.table.name}: refine makes one key several times from one row"
             raise DataError(message, hint="add what tells them apart to the key, or leave the others out")
-        stay: list[DataFile] = []
-        for left in self._staying(mode, touched, keys, gone, fresh_rows):
+        for part in parts:
             self.stopping()
-            stay += self.engine.write(left, folder, prefix)
-        return Written([*stay, *files], touched)
+            files += self.engine.write(self._staying(mode, part, keys, gone), folder, prefix)
+        return Written(files, touched)
 
     def _reduced(self, mode: Mode, present: Any, fresh: Any, fresh_rows: int) -> tuple[Any, int | None]:
-        """The rows of touched groups that shall be there, and how many they are, where each survivor names one."""
+        """The rows that shall be there, and how many they are where each survivor names one."""
         frames = {"present": present, "fresh": fresh}
         everything = fresh_rows + self._count("present", frames)
         frames["survivors"], survivors = self._survivors(mode, frames, everything)
@@ -115,58 +116,51 @@ class Writing:
 
     def _affected(self, mode: Mode, keys: Any | None, touched: Sequence[str], gone: Gone) -> Any | None:
         """The groups whose rows are reduced anew: those of fresh rows, and those that lose a row."""
-        if gone.identities is None or not touched or not mode.group:
+        if gone.identities is None:
             return keys
-        frames = {"present": self._files(touched), "gone": gone.identities}
         names = ", ".join(map(quoted, mode.group))
         union = f"SELECT DISTINCT {names} FROM present SEMI JOIN gone USING ({_IDENTITY})"
+        frames = {"present": self._files(touched), "gone": gone.identities}
         if keys is not None:
             union, frames["keys"] = f"{union} UNION SELECT {names} FROM keys", keys
         return self.engine.kept(self._query(union, frames))
 
     def _moved(self, mode: Mode, touched: Sequence[str], keys: Any | None, gone: Gone) -> Any:
-        """Present rows that are reduced with the fresh ones."""
-        if not touched or (mode.group and keys is None):
-            from catchment.silver.rows import silver_schema
-
-            return self.engine.frame(silver_schema(self.table).empty_table())
-        left = self._left(touched, gone)
-        if not mode.group:
-            return left
+        """Rows of touched files that are reduced with the fresh ones."""
+        if keys is None:
+            return self._files(())
         using = ", ".join(map(quoted, mode.group))
-        frames = {"present": left, "keys": keys}
+        frames = {"present": self._left(touched, gone), "keys": keys}
         return self.engine.kept(self._query(f"SELECT * FROM present SEMI JOIN keys USING ({using})", frames))
 
-    def _staying(
-        self, mode: Mode | None, touched: Sequence[str], keys: Any | None, gone: Gone, fresh_rows: int
-    ) -> Iterator[Any]:
-        """What else the touched files hold, each frame for a file of its own."""
-        if not touched or (mode is not None and not mode.group):
-            return
-        group = () if mode is None else mode.group
-        for files in self._together(touched, group, fresh_rows):
-            left = self._left(files, gone)
-            if keys is not None:
-                using = ", ".join(map(quoted, group))
-                left = self._query(
-                    f"SELECT * FROM present ANTI JOIN keys USING ({using})", {"present": left, "keys": keys}
-                )
-            yield left
+    def _staying(self, mode: Mode | None, files: Sequence[str], keys: Any | None, gone: Gone) -> Any:
+        """The others."""
+        left = self._left(files, gone)
+        if mode is None or keys is None:
+            return left
+        using = ", ".join(map(quoted, mode.group))
+        return self._query(f"SELECT * FROM present ANTI JOIN keys USING ({using})", {"present": left, "keys": keys})
 
-    def _together(self, touched: Sequence[str], group: Sequence[str], fresh_rows: int) -> list[list[str]]:
-        """Touched files that are written as one: neighbours by key, as long as they are small."""
-        assert self.present is not None
+    def _together(self, mode: Mode | None, touched: Sequence[str], fresh_rows: int) -> list[list[str]]:
+        """Touched files whose other rows stay together: neighbours by key, as long as they are small.
+
+        None where everything is written as one: all of it is little, or all of it goes.
+        """
+        if self.present is None or not touched or (mode is not None and not mode.group):
+            return []
         wanted = set(touched)
         found = [file for file in self.present.files() if file.path in wanted]
-        most = max(_FEW_ROWS, fresh_rows, sum(file.rows for file in found) // _MOST_FILES)
-        parts: list[list[str]] = []
-        rows = 0
-        for file in sorted(found, key=lambda file: _place(file, group)):
-            if not parts or rows + file.rows > most:
+        rows = sum(file.rows for file in found)
+        if mode is not None and rows + fresh_rows <= _FEW_ROWS:
+            return []
+        parts, room = list[list[str]](), 0
+        most = max(_FEW_ROWS, fresh_rows, rows // _MOST_FILES)
+        for file in sorted(found, key=lambda file: _place(file, () if mode is None else mode.group)):
+            if file.rows > room:
                 parts.append([])
-                rows = 0
+                room = most
             parts[-1].append(file.path)
-            rows += file.rows
+            room -= file.rows
         return parts
 
     def _bounds(self, mode: Mode, fresh: Any) -> dict[str, tuple[Any, Any]]:
@@ -176,7 +170,8 @@ class Writing:
             for place, bounds in enumerate(mode.bounds().values())
             for end, sql in zip(("low", "high"), bounds, strict=True)
         ]
-        row = self.engine.fetch(parsed(f"SELECT {', '.join(wanted)} FROM fresh"), {"fresh": fresh}).to_pylist()[0]
+        found = self.engine.fetch(parsed(f"SELECT {', '.join(wanted)} FROM fresh"), {"fresh": fresh})
+        row = {name: _bound(found.column(name)[0]) for name in found.column_names}
         return {name: (row[f"low_{place}"], row[f"high_{place}"]) for place, name in enumerate(names)}
 
     def _holding(self, scan: Scan, wanted: Any | None, columns: Sequence[str]) -> set[str]:
@@ -189,11 +184,15 @@ class Writing:
         return set(self.engine.fetch(holding, frames).column("file").to_pylist())
 
     def _files(self, files: Sequence[str]) -> Any:
-        assert self.present is not None
+        if self.present is None:
+            from catchment.silver.rows import silver_schema
+
+            # As a scan: DuckDB hands bounds of a join to Arrow, which knows no instant after the year 9999.
+            return self.engine.frame(Scan(files=(), schema=silver_schema(self.table)))
         return self.engine.frame(replace(self.present.scan(hidden=True), files=tuple(files)))
 
     def _left(self, files: Sequence[str], gone: Gone) -> Any:
-        """What stays of some files without what goes."""
+        """What some files hold beside what goes."""
         left = self._files(files)
         if gone.identities is not None:
             frames = {"present": left, "gone": gone.identities}
@@ -215,6 +214,14 @@ class Writing:
             parts[f"part_{bucket}"] = self.engine.kept(self.engine.query(mode.survivors(bucket, buckets), frames))
         survivors = self._query(" UNION ALL ".join(f"SELECT * FROM {part}" for part in parts), parts)
         return survivors, self._count("survivors", {"survivors": survivors})
+
+
+def _bound(value: Any) -> Any:
+    """A bound as Python has it; None, which bounds nothing, for an instant after the year 9999 or before the first."""
+    try:
+        return value.as_py()
+    except OverflowError:
+        return None
 
 
 def _place(file: DataFile, group: Sequence[str]) -> tuple[bool, Any, str]:

@@ -150,3 +150,18 @@ def _files(bench: Workbench) -> set[str]:
     table = bench.lake.open(TableName("silver", "t"))
     assert table is not None
     return set(table.scan().files)
+
+
+def test_a_delete_is_forgotten_when_newer_rows_are_that_far_ahead(bench: Workbench) -> None:
+    table = Table("t", ("src.rows",), KEYED, "merge", latest_by="at", deleted_when="n = 0", lateness_s=86_400)
+    remembered = "SELECT id FROM t WHERE n = 0"
+    for rows, left in (
+        ([("a", "1", "2026-01-01"), ("a", "0", "2026-01-02"), ("b", "1", "2026-01-02")], ["b"]),
+        ([("a", "2", "2026-01-01"), ("b", "2", "2026-01-03")], ["b"]),
+        ([("a", "2", "2026-01-01"), ("b", "3", "2026-01-05")], ["b"]),
+        ([("a", "2", "2026-01-01"), ("b", "4", "2026-01-06")], ["a", "b"]),
+    ):
+        bench.land(landed(rows))
+        bench.refine(table)
+        assert [row["id"] for row in bench.rows("silver.t", "SELECT id FROM t ORDER BY id")] == left
+    assert bench.rows("silver.t", remembered) == []

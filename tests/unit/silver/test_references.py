@@ -1,4 +1,4 @@
-"""A row that refers to one that is not there waits, is tried again when that may have come, and is rejected in the end."""
+"""A row that refers to one that is not there waits, is tried again when that may have come, and is rejected at last."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pyarrow as pa
 import pytest
 
 from catchment import naming
+from catchment.cli.quarantine import row_lines
 from catchment.contract import Reference
 from catchment.events import RowsRefined, RowsReplayed
-from catchment.records import Order
+from catchment.records import Order, Rejected
 from catchment.silver.definition import Table
+from catchment.silver.judge import parsed
 from catchment.silver.refine import RefineFunction
-from catchment.testing.fakes import Workbench, arrived, column, contract
+from catchment.testing.fakes import Workbench, arrived, column, contract, project
 
 CUSTOMERS = Table("customers", ("src.customers",), contract("customers", column("id", key_position=1)), "merge")
 TO_CUSTOMERS = Reference(("customer",), "customers", ("id",))
@@ -59,8 +61,6 @@ def standing(bench: Workbench, name: str = "t") -> list[tuple[str, list[tuple[st
         return []
     progress = silver.progress()
     scan = replace(rejects.scan(), judged=tuple(progress.judged), waiting=tuple(progress.waiting))
-    from catchment.silver.judge import parsed
-
     rows = bench.engine.fetch(parsed("SELECT * FROM q ORDER BY _load, _row"), {"q": bench.engine.frame(scan)})
     return [(row["status"], [tuple(reason.values()) for reason in row["reasons"]]) for row in rows.to_pylist()]
 
@@ -241,7 +241,9 @@ def test_a_reference_of_several_columns_names_them_together(bench: Workbench) ->
     bench.land(arrived({name: pa.array(values, pa.string()) for name, values in rows.items()}))
     bench.refine(table)
     assert ids(bench) == ["a", "c", "d"]
-    assert standing(bench) == [("waiting", [(None, "reference", "is not in silver.stock (shop, product)", "s1, 2")])]
+    assert standing(bench) == [
+        ("waiting", [(None, "reference", "at, what: is not in silver.stock (shop, product)", "s1, 2")])
+    ]
 
 
 SELF = Table(
@@ -289,6 +291,39 @@ def test_a_row_does_not_refer_to_one_that_is_rejected(bench: Workbench) -> None:
     bench.refine(SELF)
     assert ids(bench) == []
     assert [status for status, _ in standing(bench)] == ["waiting", "rejected"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_row_waits_with_the_one_that_it_refers_to_however_long_the_chain(bench: Workbench, at_once: bool) -> None:
+    chain = [("d", "c", "1"), ("c", "b", "1"), ("b", "a", "1"), ("z", "y", "1"), ("y", None, "1")]
+    for part in [chain] if at_once else [[row] for row in chain]:
+        bench.land(people(*part))
+        bench.refine(SELF)
+    assert ids(bench) == ["y", "z"]
+    told = [(status, reasons[0][3]) for status, reasons in standing(bench)]
+    assert told == [("waiting", "c"), ("waiting", "b"), ("waiting", "a")]
+    bench.land(people(("a", None, "1")))
+    bench.refine(SELF)
+    assert ids(bench) == ["a", "b", "c", "d", "y", "z"]
+    assert standing(bench) == []
+
+
+def test_rows_of_two_streams_refer_to_each_other(bench: Workbench) -> None:
+    both = replace(SELF, streams=("src.rows", "src.more"))
+    bench.land(people(("child", "parent", "1"), ("root", None, "1")))
+    bench.land(people(("parent", "root", "1")), feed="src.more")
+    bench.refine(both)
+    assert ids(bench) == ["child", "parent", "root"]
+
+
+def test_a_table_made_anew_refers_to_nothing_that_it_held_before(bench: Workbench) -> None:
+    bench.land(people(("parent", None, "20")), people(("child", "parent", "1")))
+    bench.refine(SELF)
+    assert ids(bench) == ["child", "parent"]
+    narrow = replace(SELF.contract, columns=(*SELF.contract.columns[:2], column("n", "integer", maximum=9)))
+    bench.refine(replace(SELF, contract=narrow), Order("rebuild"))
+    assert ids(bench) == []
+    assert [status for status, _ in standing(bench)] == ["rejected", "waiting"]
 
 
 def test_any_version_of_a_history_can_be_referred_to_and_hidden_ones_cannot(bench: Workbench) -> None:
@@ -354,3 +389,15 @@ def test_however_rows_arrive_the_table_becomes_what_one_run_over_all_gives(bench
     assert sorted((row["id"], row["_load"], row["_row"]) for row in bench.rows("silver.t")) == before
     assert [row[0] for row in before] == ["a", "b", "c", "d", "e"]
     assert standing(bench) == []
+
+
+def test_what_waits_is_shown_with_what_it_waits_for() -> None:
+    reasons = (MISSING, (None, "reference", "at, what: is not in silver.stock (shop, product)", "s1, 2"))
+    row = Rejected("silver.t", "rows/1.csv", 0, 1, 0, 2, reasons, '{"id": "b"}', "waiting")
+    found = project(Path("/nowhere"), [ORDERS.contract], {"t": {"from": "src.rows", "mode": "merge"}})
+    assert row_lines(found, row) == [
+        "id b  from src.rows, file 1.csv, byte 0, waiting",
+        '  customer: "c2" is not in silver.customers',
+        '  at, what: "s1, 2" is not in silver.stock (shop, product)',
+        '  raw: {"id": "b"}',
+    ]

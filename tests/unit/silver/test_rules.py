@@ -35,8 +35,8 @@ def judged(
         for bad in _rows(engine, frame):
             assert bad["_row"] not in found
             found[bad["_row"]] = [(r["column"], r["rule"], r["message"], r["value"]) for r in bad["reasons"]]
-    assert rows.read == given.num_rows == len(found)
-    assert rows.rejected == sum(bool(reasons) for reasons in found.values())
+    assert rows.figures.read == given.num_rows == len(found)
+    assert rows.figures.rejected == sum(bool(reasons) for reasons in found.values())
     return [found[place] for place in range(given.num_rows)]
 
 
@@ -224,10 +224,10 @@ def test_a_contracts_column_may_have_the_name_of_another_source_column(engine: E
             SetRule("r", "rejected_share", "at most 5 %", maximum=0.05),
             {"read": 12_400, "rejected": 3844},
             False,
-            "31.0% of 12,400 new rows were rejected; at most 5 %",
+            "31 % of 12,400 new rows were rejected, at most 5 %",
         ),
-        (SetRule("r", "rejected_share", "m", maximum=0.05), {"read": 100, "rejected": 5}, True, "5.0% of 100"),
-        (SetRule("r", "rejected_share", "m", maximum=0.0), {"read": 0, "rejected": 0}, True, "0.0% of 0"),
+        (SetRule("r", "rejected_share", "m", maximum=0.05), {"read": 100, "rejected": 5}, True, "5 % of 100"),
+        (SetRule("r", "rejected_share", "m", maximum=0.0), {"read": 0, "rejected": 0}, True, "0 % of 0"),
         (SetRule("r", "duplicates", "m", ("a", "b"), maximum=0), {"r": 2}, False, "2 duplicates in a, b; m"),
         (SetRule("r", "nulls", "m", ("a",), maximum=10, unit="percent"), {"r": 1, "good": 10}, True, "1 nulls in a"),
         (SetRule("r", "nulls", "m", ("a",), maximum=10, unit="percent"), {"r": 2, "good": 10}, False, "2 nulls in a"),

@@ -228,7 +228,7 @@ def test_a_set_rule_that_fails_warns_and_stops_nothing(bench: Workbench) -> None
     bench.land(numbers("1", "x"), arrived({"id": ["r0"], "n": ["3"]}))
     bench.refine(replace(TABLE, contract=replace(NUMBERS, set_rules=rules)))
     assert {event.rule: event.message for event in bench.heard.of(CheckFailed)} == {
-        "share": "33.3% of 3 new rows were rejected; at most 5 %",
+        "share": "33.3 % of 3 new rows were rejected, at most 5 %",
         "twice": "1 duplicates in id; none",
     }
     assert values(bench) == [1, 3]

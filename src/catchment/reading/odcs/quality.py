@@ -426,7 +426,7 @@ def _rejected_share(rule: _Rule, node: Node) -> None:
             node, f"rejectedShare must be a share from 0 to 1, not {node.kind()}", "write rejectedShare: 0.05 for 5 %"
         )
         return
-    message = rule.message(f"more than {value * 100:g} % of the rows were rejected")
+    message = rule.message(f"the contract allows {value * 100:g} %")
     rule.rules.set_rules.append(
         SetRule(
             rule.rules.unique_name(rule.name("rejected share")),

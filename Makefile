@@ -35,6 +35,9 @@ services: setup  ## the same promises against real servers; the walk has none ye
 bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet machine
 	$(BIN)/python benchmarks/start_up/run.py
 	$(BIN)/python benchmarks/csv_to_gold/run.py
+	$(BIN)/python benchmarks/many_tables/run.py
+	$(BIN)/python benchmarks/growing/increments.py
+	$(BIN)/python benchmarks/growing/fifty_million.py
 
 soak: setup  ## the crash harness at random, for as long as SOAK_S says
 	$(BIN)/python -m pytest -s tests/soak -p no:cacheprovider --timeout 0

@@ -130,7 +130,7 @@ class _Outlook:
     def _tries_again(self, table: Table, progress: Progress) -> bool:
         if not progress.waiting:
             return False
-        from catchment.silver.step import refers_anew
+        from catchment.silver.span import refers_anew
 
         return refers_anew(table, self.connected.reads, progress)
 
@@ -149,7 +149,7 @@ class _Outlook:
         taken = progress.cursors.get("refine", {}).get(str(name), 0)
         if glance is None or glance.progress.generation == taken:
             return None
-        from catchment.silver.step import span
+        from catchment.silver.span import span
 
         bronze = self.connected.lake.open(name)
         new = span(bronze, progress) if bronze is not None else None

@@ -19,7 +19,7 @@ from catchment.naming import TableName
 from catchment.records import Order, bronze_schema
 from catchment.silver import definition
 from catchment.silver.conform import conform
-from catchment.silver.step import span
+from catchment.silver.span import span
 from catchment.testing.fakes import Workbench, arrived, column, contract
 
 NUMBERS = contract("t", column("id"), column("n", "integer", required=True))

@@ -236,7 +236,7 @@ def test_a_warning_stops_nothing_and_is_kept(folder: Path) -> None:
 
 
 WELL = {
-    "history": "from: drops.keyed, mode: history, latest_by: updated_at, deleted_when: id < 0, lateness: 30 days",
+    "history": "from: drops.keyed, mode: history, latest_by: updated_at, deleted_when: id < 0",
     "history of a whole stream": "from: drops.whole, mode: history",
     "merge of several": "from: [drops.keyed, drops.keyless], mode: merge, latest_by: updated_at",
     "append of several": "from: [drops.keyed, drops.keyless]",

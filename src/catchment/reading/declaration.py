@@ -208,7 +208,10 @@ class Gold(_Keys):
             " alone does not say it."
         ),
     ] = {}
-    layers: Annotated[GoldLayers, Field(description="Which folders of the dbt project are which layer.")] = GoldLayers()
+    layers: Annotated[
+        GoldLayers | None,
+        Field(description="Which folders of the dbt project are which layer; by default `stg`, `std` and `cur`."),
+    ] = None
     lint: Annotated[
         Literal["error", "warn"],
         Field(description="What a model that breaks a rule of its layer does: `error` stops, `warn` tells."),

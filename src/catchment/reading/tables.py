@@ -207,7 +207,9 @@ _TYPED: Mapping[str, tuple[str, ...]] = {"event_time": ("timestamp",), "slice": 
 
 def _columns(table: _Table) -> None:
     """Keys that name columns of the contract."""
-    typed = {**_TYPED, "latest_by": ("timestamp", "date") if table.mode == "history" else ()}
+    # A delete is as old as its time is.
+    forgets = table.mode == "merge" and {"lateness", "deleted_when"} <= set(table.node.entries())
+    typed = {**_TYPED, "latest_by": ("timestamp", "date") if table.mode == "history" or forgets else ()}
     for key, types in typed.items():
         node = table.node.get(key) or _NOTHING
         for item in node.items() if node.is_list else [node]:

@@ -81,6 +81,11 @@ class Mode(ABC):
         return True
 
     @property
+    def forgets(self) -> bool:
+        """Whether silver may hold no longer what puts out a row that comes later than was declared."""
+        return False
+
+    @property
     def _grouped(self) -> str:
         return ", ".join(map(quoted, self.group))
 
@@ -110,6 +115,10 @@ class Merge(Mode):
     full: bool = False
     lateness_s: int | None = None
 
+    @property
+    def forgets(self) -> bool:
+        return self.deletes is not None and self.lateness_s is not None and self.latest_by is not None
+
     def own_columns(self) -> pa.Schema:
         import pyarrow as pa
 
@@ -124,7 +133,7 @@ class Merge(Mode):
         order = f"{{'arrival': _load, {order}}}" if self.full else f"{{{order}}}"
         names = [*map(quoted, self.group), *([latest] if latest else []), *IDENTITY]
         remembered = ""
-        if self.deletes is not None and self.lateness_s is not None and latest:
+        if self.forgets:
             names.append(HIDDEN)
             at = f"CAST({latest} AS TIMESTAMPTZ)"
             old = f"{at} < max({at}) OVER () - INTERVAL {self.lateness_s} SECOND"

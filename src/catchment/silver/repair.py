@@ -15,15 +15,16 @@ from catchment import naming
 from catchment.errors import ConfigError
 from catchment.events import RowsReplayed, SpanAccepted
 from catchment.interfaces import Table
-from catchment.naming import IDENTITY, literal, quoted
+from catchment.naming import IDENTITY, did_you_mean, literal, quoted
 from catchment.records import Change, Claim, Order, Progress
 from catchment.silver import definition as definitions
 from catchment.silver.differences import differences, refusal
 from catchment.silver.held import held_span
 from catchment.silver.judge import QUARANTINE, WAITING, parsed
-from catchment.silver.modes import mode_of
+from catchment.silver.modes import Mode, mode_of
 from catchment.silver.rows import Figures, Rows
-from catchment.silver.step import Part, Span, Taking, commit_rejects, oldest_waiting, refuse_unknown_loads, span
+from catchment.silver.span import Part, Span, refuse_unknown_loads, span
+from catchment.silver.taking import Taking, commit_rejects, oldest_waiting
 from catchment.silver.write import Gone, Writing, Written
 
 if TYPE_CHECKING:
@@ -124,18 +125,34 @@ class Repairing:
         if order.verb == "replay":
             identities = engine.kept(self._query(f"SELECT DISTINCT {_IDENTITY} FROM standing", standing=standing))
         found = []
-        for stream in self.refining.table.streams:
+        for stream in self._streams(order):
             bronze = lake.open(naming.bronze_table(stream))
-            if bronze is None or (order.stream is not None and stream != order.stream):
+            taken = span(bronze, progress).after if bronze is not None else 0
+            if bronze is None or (not taken and order.loads is None):
                 continue
-            taken = span(bronze, progress).after
             loads = (taken, taken)
             if order.verb == "backfill":
                 loads = order.loads or (0, taken)
                 refuse_unknown_loads(bronze, loads, taken)
             scan = bronze.scan(loads=loads)
             found.append(Part(bronze, stream, Span(scan=scan, after=loads[0], to=loads[1]), again=identities))
+        if not found:
+            message = f"{self.refining.name} has taken no rows that could be judged again"
+            raise ConfigError(message, hint=f"catchment run --select {self.refining.name}")
         return found
+
+    def _streams(self, order: Order) -> Sequence[str]:
+        """Whose rows are judged again. Raises ConfigError."""
+        name, known = self.refining.name, self.refining.table.streams
+        if order.stream is not None and order.stream not in known:
+            message = f"{name} takes no rows from `{order.stream}`"
+            raise ConfigError(
+                message, hint=did_you_mean(order.stream, known) or f"it takes them from {', '.join(known)}"
+            )
+        if order.stream is None and order.loads is not None and len(known) > 1:
+            message = f"{name} has several streams, each with loads of its own: {', '.join(known)}"
+            raise ConfigError(message, hint=f"name one, such as --stream {known[0]}")
+        return known if order.stream is None else (order.stream,)
 
     def _query(self, sql: str, **frames: Any) -> Any:
         return self.refining.engine.query(parsed(sql), frames)
@@ -160,16 +177,14 @@ class Repairing:
         return Gone(engine.kept(engine.query(parsed(union), frames))) if frames else Gone()
 
     def _regain(self, taking: Taking, silver: Table, fresh: Any, gone: Gone, claim: Claim) -> tuple[Any, Regained]:
-        """Fresh rows, and from all of bronze those of groups in which a row went that may have put out others."""
+        """Fresh rows, and from all of bronze those of groups in which a row went that may have put out others, or one
+        may have been forgotten that puts out a fresh one."""
         mode = mode_of(self.refining.table)
-        if gone.identities is None or mode is None or not mode.group:
+        if mode is None or not mode.group or (gone.identities is None and not mode.forgets):
             return fresh, Regained(gone)
         engine, group = self.refining.engine, ", ".join(map(quoted, mode.group))
-        columns = ", ".join([*(quoted(column.name) for column in self.refining.table.contract.columns), *IDENTITY])
         present = engine.frame(silver.scan(hidden=True))
-        removed = self._query(f"SELECT * FROM p SEMI JOIN g USING ({_IDENTITY})", p=present, g=gone.identities)
-        differ = f"SELECT {columns} FROM removed EXCEPT SELECT {columns} FROM fresh"
-        affected = engine.kept(self._query(f"SELECT DISTINCT {group} FROM ({differ})", removed=removed, fresh=fresh))
+        affected = self._affected(mode, present, fresh, gone)
         if not self._count(affected):
             return fresh, Regained(gone)
         whole = Taking(self.refining, silver, taking.progress, self._everything(taking.progress))
@@ -190,6 +205,19 @@ class Repairing:
             for one in rows
         ]
         return union, Regained(Gone(gone.identities, affected), whole, rows, bad, others)
+
+    def _affected(self, mode: Mode, present: Any, fresh: Any, gone: Gone) -> Any:
+        """The groups that silver alone does not know enough of."""
+        group, wanted = ", ".join(map(quoted, mode.group)), []
+        frames = {"present": present, "fresh": fresh}
+        if gone.identities is not None:
+            columns = ", ".join([*(quoted(column.name) for column in self.refining.table.contract.columns), *IDENTITY])
+            removed = f"SELECT {columns} FROM present SEMI JOIN gone USING ({_IDENTITY})"
+            wanted.append(f"SELECT DISTINCT {group} FROM ({removed} EXCEPT SELECT {columns} FROM fresh)")
+            frames["gone"] = gone.identities
+        if mode.forgets:
+            wanted.append(f"SELECT {group} FROM fresh")
+        return self.refining.engine.kept(self._query(" UNION ".join(wanted), **frames))
 
     def _everything(self, progress: Progress) -> list[Part]:
         found = []

@@ -352,7 +352,9 @@ class _Rows(_Frame):
             columns += _taken(ours, other.collect_schema().names(), right, options.get("suffix", "_right"))
         at = f"CAST(l.{quoted(other.as_of)} AS TIMESTAMPTZ)"
         conditions = [f"l.{quoted(a)} = r.{quoted(b)}" for a, b in zip(left, right, strict=True)]
-        conditions += [f"r.{VALID_FROM} <= {at}", f"(r.{VALID_TO} IS NULL OR {at} < r.{VALID_TO})"]
+        # One side of a comparison for each table: with an OR over both, DuckDB tries every version for every row.
+        until = f"COALESCE(r.{VALID_TO}, CAST('infinity' AS TIMESTAMPTZ))"
+        conditions += [f"r.{VALID_FROM} <= {at}", f"{at} < {until}"]
         sql = parsed(f"SELECT {columns} FROM l {how.upper()} JOIN r ON {' AND '.join(conditions)}")
         frames = {"l": self.engine.native(self), "r": self.engine.native(other)}
         # The finished tree will not show what goes into a query by name.

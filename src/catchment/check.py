@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from catchment.errors import Problem
+from catchment.errors import ConfigError, MissingExtra, Problem
 from catchment.naming import did_you_mean
 from catchment.project import Project, read_project
 from catchment.reading.declaration import FILE
@@ -39,6 +39,36 @@ def check_project(folder: Path, checkers: Sequence[Checker] = ()) -> list[Proble
         for checker in checkers:
             problems += checker(project)
     return sort(problems)
+
+
+def layer_rules(project: Project) -> list[Problem]:
+    """Where gold's models break the rules of their layers. Starts dbt where the dbt project has changed since it was
+    compiled last; without a dbt that is a warning."""
+    from catchment.connected import Connected
+
+    connected = Connected.of(project)
+    rules = connected.layer_rules
+    if rules is None or not _has_models(connected.dbt.folder):
+        return []
+    try:
+        return rules.problems(connected.compiled())
+    except MissingExtra as error:
+        message = f"the layer rules were not held: {error.message}"
+        return [Problem(FILE, message, key="gold", cure=error.hint, severity="warning")]
+    except ConfigError as error:
+        place, _, words = error.message.partition("  ")
+        file, _, line = place.partition(":")
+        if not words:
+            return [Problem(FILE, error.message, key="gold.dbt", cure=error.hint)]
+        return [Problem(file, words, line=int(line) if line.isdigit() else None, cure=error.hint)]
+
+
+def _has_models(folder: Path) -> bool:
+    """Whether there is anything to compile; not every project in the making has models."""
+    from catchment.gold.dbt import project_file
+
+    places = project_file(folder).get("model-paths") or ["models"]
+    return any(path.suffix in {".sql", ".py"} for place in places for path in (folder / str(place)).rglob("*"))
 
 
 def _against_the_standard(folder: Path, known: Iterable[Problem]) -> list[Problem]:

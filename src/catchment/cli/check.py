@@ -17,16 +17,17 @@ def check(invocation: Invocation, as_json: bool) -> int:
     """Check the project without running it.
 
     Reads catchment.yaml and the contracts, rehearses every table's expressions and refine function on empty frames,
-    and names each mistake with its file, line and cure. Warnings alone are no failure.
+    has dbt compile gold's models where they changed and holds them to the rules of their layers, and names each
+    mistake with its file, line and cure. Warnings alone are no failure.
     """
-    from catchment.check import check_project
+    from catchment.check import check_project, layer_rules
     from catchment.inspect import rehearsals
     from catchment.reading.declaration import FILE
 
     folder = invocation.folder()
     found_there = (folder / FILE).exists()
     try:
-        problems = list(check_project(folder, [rehearsals]))
+        problems = list(check_project(folder, [rehearsals, layer_rules]))
     except ProjectProblems as found:
         problems = list(found.problems)
     except ConfigError as found:

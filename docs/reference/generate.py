@@ -23,6 +23,7 @@ from catchment.reading.declaration import (
     FilesSource,
     FileStream,
     Gold,
+    GoldLayers,
     ProjectFile,
     SilverTable,
     Target,
@@ -39,6 +40,7 @@ LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`sources.<source>.streams.<stream>` of type `delta`", DeltaStream),
     ("`silver.<table>`", SilverTable),
     ("`gold`", Gold),
+    ("`gold.layers`", GoldLayers),
     ("`targets.<target>`", Target),
 )
 

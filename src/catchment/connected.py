@@ -196,9 +196,12 @@ class Connected:
         """What gold's models are held to; None where there is no gold."""
         from catchment.gold.layers.models import Layers
         from catchment.gold.layers.project import LayerRules
+        from catchment.reading.declaration import GoldLayers
 
         gold = self.project.gold
-        return None if gold is None else LayerRules(gold.dbt, Layers(gold.layers.folders), gold.lint)
+        if gold is None:
+            return None
+        return LayerRules(gold.dbt, Layers((gold.layers or GoldLayers()).folders), gold.lint)
 
     def compiled(self) -> Manifest:
         """Gold's models as SQL, over tables as the contracts promise them; see `gold.compiled`. There must be gold."""

@@ -75,7 +75,7 @@ def _meant(sql: str, as_of: int | datetime, known: Sequence[TableName]) -> set[T
     found = _mentioned(sql)
     later = sorted(name for name in found if name.layer not in _LAKE)
     if later:
-        message = f"{later[0]} cannot be read as of {words(as_of)}: of gold only the build that is served is kept"
+        message = f"{later[0]} cannot be read as of {words(as_of)}: of gold only the build that is served can be read"
         raise ConfigError(message, hint="ask bronze, silver or quarantine, or leave the time out")
     if isinstance(as_of, int) and len(found) > 1:
         message = f"a version is one table's own, and this names {', '.join(sorted(map(str, found)))}"

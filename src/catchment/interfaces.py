@@ -320,10 +320,16 @@ class Engine(ABC, Generic[Frame]):
 
 
 class Build(ABC):
-    """A place beside the served gold where dbt works."""
+    """A place beside the served gold where dbt works.
+
+    `base` is what was served when it was begun: over anything else it cannot be published. `untold` are loaded tables
+    of which it cannot be told what changed since the build that this one goes on from.
+    """
 
     number: int
     path: Path
+    base: Mapping[str, Any] | None
+    untold: list[TableName]
 
 
 class Warehouse(ABC):
@@ -336,12 +342,23 @@ class Warehouse(ABC):
         """What the served gold was made of (`build`, `pins`, `project`, `models`), or None where there is none."""
 
     @abstractmethod
-    def build(self) -> Build:
-        """A fresh place; what a dead process left behind is removed."""
+    def kept(self) -> Sequence[Mapping[str, Any]]:
+        """What the builds that can be served were made of, as `served` tells it: the served one, then the newest."""
 
     @abstractmethod
-    def load(self, build: Build, name: TableName, scan: Scan, columns: Sequence[str]) -> None:
-        """Make a table of the lake readable in the build, pinned to one version."""
+    def build(self, of: int | None = None, keep: Collection[str] | None = None) -> Build:
+        """A fresh place; what a dead process left behind is removed.
+
+        Empty, or with all that build `of` holds, or with its tables `keep` (`schema.name`) only, which then go on: what
+        is loaded shows the rows that came and left since. Of those, the ones that are no model of what is published are
+        dropped then. Raises Conflict where build `of` is no longer kept.
+        """
+
+    @abstractmethod
+    def load(
+        self, build: Build, name: TableName, scan: Scan, columns: Sequence[str], also: Collection[str] = ()
+    ) -> None:
+        """Make a table of the lake readable in the build, pinned to one version; `also` under these `schema.name`."""
 
     @abstractmethod
     def profile(self, build: Build, at: Path | None = None) -> Mapping[str, Any]:
@@ -349,7 +366,10 @@ class Warehouse(ABC):
 
     @abstractmethod
     def publish(self, build: Build, made_of: Mapping[str, Any]) -> None:
-        """Serve it, together with what it was made of; twice is once. Raises Conflict over a newer one."""
+        """Serve it, together with what it was made of; twice is once. Raises Conflict over a newer one.
+
+        The last three builds are kept; `of` in `made_of` names one whose content this one has, which is then not.
+        """
 
     @abstractmethod
     def discard(self, build: Build) -> None:

@@ -2,7 +2,7 @@
 
 First `survey` says what could be done; `Maintaining` does it, deciding anew table by table, so that a run may go on at
 the same time. What changes rows or states (judged numbers, void verdicts) is a fenced commit like any other; the rest
-touches only what is older than the retention. Gold's pins count as kept for as long as that gold is served.
+touches only what is older than the retention. Gold's pins count as kept for as long as that build is kept.
 """
 
 from __future__ import annotations
@@ -186,11 +186,11 @@ class _Maintaining:
 
     @cached_property
     def _pins(self) -> Mapping[str, Sequence[int]]:
-        """Versions that served gold reads, by table; of every target that shares this lake."""
+        """Versions that builds of gold read which can be served, by table; of every target that shares this lake."""
         found: dict[str, list[int]] = {}
         for connected in self._sharing():
-            served = connected.warehouse.served() if connected.project.gold is not None else None
-            for name, pin in (served or {}).get("pins", {}).items():
+            builds = connected.warehouse.kept() if connected.project.gold is not None else ()
+            for name, pin in (item for build in builds for item in build.get("pins", {}).items()):
                 found.setdefault(name, []).append(int(pin["version"]))
         return found
 

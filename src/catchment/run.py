@@ -63,7 +63,11 @@ def run(
     """
     name, _ = project.target(target)
     asked = orders or {}
-    unknown = asked.keys() - {step.name for step in steps if step.kind in ("land", "refine")}
+    taking = {step.name for step in steps if step.kind in ("land", "refine")}
+    gold = {step.name for step in steps if step.kind == "model"}
+    unknown = {
+        found for found, order in asked.items() if found not in taking | (gold if order.verb == "rebuild" else set())
+    }
     if unknown:
         verbs = sorted({asked[found].verb for found in unknown})
         message = f"cannot {' or '.join(verbs)} {', '.join(sorted(unknown))}: not among the tables of this run"
@@ -285,6 +289,7 @@ class _Run:
             tell=self.tell,
             stop=self.stop,
             anew=order is not None and order.verb == "rebuild",
+            rules=connected.layer_rules,
         )
         return self.built is not None
 

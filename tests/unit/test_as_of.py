@@ -106,7 +106,7 @@ def test_a_table_that_was_not_there_is_named(past: tuple[Project, list[datetime]
 
 @pytest.mark.parametrize("table", ["gold.daily", "cur.daily", '"GOLD"."daily"'])
 def test_gold_has_no_past(past: tuple[Project, list[datetime]], table: str) -> None:
-    with pytest.raises(ConfigError, match=r"only the build that is served is kept"):
+    with pytest.raises(ConfigError, match=r"only the build that is served can be read"):
         told(past[0], f"select * from {table} join silver.orders using (id)", past[1][1])
 
 

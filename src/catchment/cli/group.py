@@ -14,8 +14,9 @@ from catchment.naming import did_you_mean
 
 # In the order in which a newcomer meets them.
 COMMANDS = (
-    *("init", "demo", "check", "test", "plan", "run", "preview", "status", "query", "export", "compare"),
-    *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain"),
+    *("init", "demo", "check", "test", "plan", "run", "preview", "status"),
+    *("query", "export", "compare", "lineage", "impact"),
+    *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain", "gold"),
 )
 
 

@@ -74,6 +74,7 @@ def lines(found: Status) -> list[str]:
         return [head, "No table yet."]
     header = ("table", "rows", "version", "newest row", "fresh", "rejected", "behind", *(["gaps"] if looked else []))
     notes = [f"  {note}" for table in found.tables for note in _notes(table)]
+    notes += [f"  {note}" for note in _gold_notes(found.gold)]
     return [head, *aligned([header, *rows], right=frozenset({1, 5}), gap="   "), *notes]
 
 
@@ -136,6 +137,17 @@ def _rejected(table: TableStatus) -> str:
     if table.rejected_share is not None:
         return share(table.rejected_share)
     return f"{table.rejected:,}" if table.rejected is not None else "-"
+
+
+def _gold_notes(gold: GoldStatus) -> list[str]:
+    notes = []
+    if gold.content_of is not None and gold.content_of != gold.build:
+        notes.append(f"gold was rolled back: build {gold.build} is what build {gold.content_of} held")
+    if gold.warnings:
+        notes.append(f"gold: {plural(len(gold.warnings), 'test')} of {gold.tests} warned: {', '.join(gold.warnings)}")
+    if gold.exposures:
+        notes.append(f"gold is used by {', '.join(gold.exposures)}")
+    return notes
 
 
 def _gold(gold: GoldStatus) -> tuple[str, ...]:

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, DataError
-from catchment.events import CheckFailed, GoldBuilt, GoldPublished
+from catchment.events import CheckFailed, GoldBuilt, GoldPublished, Noticed
 from catchment.gold import dbt as dbt_process
+from catchment.gold.compiled import read_manifest
 from catchment.gold.dbt import Dbt, Failure, Outcome
+from catchment.gold.modified import keep_manifest
+from catchment.gold.sources import Sources, sources
 from catchment.naming import TableName, did_you_mean, silver_table
 
 if TYPE_CHECKING:
+    from catchment.gold.layers.project import LayerRules
     from catchment.interfaces import Build, Tell, Warehouse
     from catchment.records import Pin, Scan
 
@@ -43,6 +47,9 @@ def changes(served: Mapping[str, Any] | None, tables: Mapping[TableName, Pinned]
     if served is None:
         return ("gold was never built",)
     before, now = served.get("pins", {}), _pins(tables)
+    refused = served.get("instead_of")
+    if refused is not None and (refused["pins"], refused["project"]) == (now, fingerprint):
+        return ()  # somebody went back from just this
     found = [f"{name} changed" for name in now if name in before and before[name] != now[name]]
     found += [f"{name} is new" for name in now if name not in before]
     found += [f"{name} is no longer read" for name in before if name not in now]
@@ -59,33 +66,125 @@ def build_gold(
     step: str,
     tell: Tell,
     stop: threading.Event | None = None,
+    anew: bool = False,
+    rules: LayerRules | None = None,
 ) -> Built | None:
     """Gold over these versions, ready to be published; None when what is served was made of just them.
 
-    Raises DataError where tests fail, ConfigError where the project is at fault; then nothing of the build is left and
-    the old gold is served. dbt's state keeps the compiled SQL.
+    Incremental models and snapshots go on from what is served; with `anew` gold is built in any case, and incremental
+    models from nothing. Raises Conflict where another run publishes at that moment, DataError where tests fail,
+    ConfigError where the project is at fault or its models break `rules`; then nothing of the build is left and the old
+    gold is served. dbt's state keeps the compiled SQL.
     """
     fingerprint = dbt_process.fingerprint(dbt.folder)
     served = warehouse.served()
-    if not changes(served, tables, fingerprint):
+    if not anew and not changes(served, tables, fingerprint):
         return None
-    _refuse_absent(dbt, tables)
+    found = sources(dbt, [name.name for name in tables])
+    _refuse_absent(dbt, tables, found)
     began = time.monotonic()
-    build = warehouse.build()
+    build = _begun(warehouse, served)
     try:
         for name, table in tables.items():
-            warehouse.load(build, name, table.scan, table.columns)
+            warehouse.load(build, name, table.scan, table.columns, also=found.also.get(name.name, ()))
+        if build.untold and not anew:
+            tell(Noticed(step=step, kind="dbt", message=_from_nothing(build.untold)))
         outcome = dbt_process.run(
-            dbt, lambda at: warehouse.profile(build, at), build.path.parent, step=step, tell=tell, stop=stop
+            dbt,
+            lambda at: warehouse.profile(build, at),
+            build.path.parent,
+            step=step,
+            tell=tell,
+            stop=stop,
+            anew=anew or bool(build.untold),
         )
         _refuse_not_yet(outcome)
         _report(outcome, step=step, tell=tell, seconds=time.monotonic() - began)
         if outcome.failures:
             raise _red(outcome, served)
+        if rules is not None:
+            rules.hold(read_manifest(outcome.manifest), step=step, tell=tell)
     except BaseException:
         warehouse.discard(build)
         raise
-    return Built(build, {"pins": _pins(tables), "project": fingerprint, "models": dict(outcome.relations)})
+    if not anew and not build.untold:
+        for message in _mixed(served, outcome):
+            tell(Noticed(step=step, kind="dbt", message=message))
+    mark = build.path.parent.name
+    keep_manifest(dbt, outcome.manifest, mark)
+    return Built(build, {**_made_of(tables, fingerprint, outcome), "manifest": mark})
+
+
+def rollback(warehouse: Warehouse, to: int | None = None) -> Built:
+    """What an earlier build held, ready to be published as a new one; by default the one before the served.
+
+    Until a silver table or the dbt project changes, no run builds again what was gone back from. Raises ConfigError
+    where that build is not kept.
+    """
+    kept = warehouse.kept()
+    if to is None:
+        wanted = [made_of for made_of in kept[1:] if content(made_of) < content(kept[0])]
+    else:
+        wanted = [made_of for made_of in kept[1:] if to in (made_of["build"], content(made_of))]
+    if not wanted:
+        there = ", ".join(str(made_of["build"]) for made_of in kept[1:]) or "none"
+        what = "no earlier build of gold" if to is None else f"no build {to} of gold to go back to"
+        message = f"{what}; kept beside the served one: {there}"
+        raise ConfigError(message, hint="catchment gold list shows what is kept")
+    served, made_of = kept[0], dict(wanted[0])
+    instead = served.get("instead_of") or {key: served.get(key) for key in ("build", "pins", "project")}
+    build = warehouse.build(of=made_of["build"])
+    made_of = {**made_of, "of": content(made_of), "instead_of": instead}
+    if (made_of["pins"], made_of["project"]) == (instead["pins"], instead["project"]):
+        del made_of["instead_of"]  # forth again
+    return Built(build, made_of)
+
+
+def content(made_of: Mapping[str, Any]) -> int:
+    """The number of the build that made what this one holds: another where somebody went back to it."""
+    return int(made_of.get("of", made_of["build"]))
+
+
+def _begun(warehouse: Warehouse, served: Mapping[str, Any] | None) -> Build:
+    """A build that goes on from what is served where models live on in it."""
+    history = {} if served is None else served.get("history", {})
+    build = warehouse.build(of=served["build"], keep=history) if served is not None and history else warehouse.build()
+    if (build.base or {}).get("id") != (served or {}).get("id"):
+        warehouse.discard(build)
+        message = "gold was published by another run while this one began to build it"
+        raise Conflict(message, hint="the model step starts over from what is served now")
+    return build
+
+
+def _from_nothing(untold: Sequence[TableName]) -> str:
+    names = ", ".join(str(name) for name in untold)
+    return f"incremental models are made from nothing: what {names} held at the last build is no longer there"
+
+
+def _mixed(served: Mapping[str, Any] | None, outcome: Outcome) -> list[str]:
+    """Models whose older rows were made by another definition."""
+    before = {} if served is None else served.get("history", {})
+    edited = [
+        name
+        for name, relation in outcome.relations.items()
+        if before.get(relation, outcome.history.get(relation)) != outcome.history.get(relation)
+    ]
+    return [
+        f"gold.{name} was edited: rows of earlier builds stay as they are. catchment gold rebuild makes all of it anew"
+        for name in edited
+    ]
+
+
+def _made_of(tables: Mapping[TableName, Pinned], fingerprint: str, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "pins": _pins(tables),
+        "project": fingerprint,
+        "models": dict(outcome.relations),
+        "history": dict(outcome.history),
+        "exposures": list(outcome.exposures),
+        "tests": outcome.tests,
+        "warnings": [bad.name for bad in outcome.warnings],
+    }
 
 
 def publish_gold(warehouse: Warehouse, built: Built, *, step: str, tell: Tell) -> int:
@@ -112,19 +211,23 @@ def _pins(tables: Mapping[TableName, Pinned]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _refuse_absent(dbt: Dbt, tables: Mapping[TableName, Pinned]) -> None:
+def _refuse_absent(dbt: Dbt, tables: Mapping[TableName, Pinned], found: Sources) -> None:
     there = [name.name for name in tables if name.layer == "silver"]
-    for name in sorted(dbt_process.sources_used(dbt.folder).difference(there)):
+    for name in sorted(found.tables.difference(there)):
         message = f"{dbt.folder.name}/ reads {silver_table(name)}, which is not in the lake"
         hint = did_you_mean(name, there) or "catchment plan shows what its stream would bring"
+        raise ConfigError(message, hint=hint)
+    for source, file in found.unknown.items():
+        message = f"{dbt.folder.name}/{file} reads source {source}, and no silver table in the lake is called so"
+        hint = f"say which it is in catchment.yaml: `gold: {{sources: {{{source}: silver.…}}}}`"
         raise ConfigError(message, hint=hint)
 
 
 def _refuse_not_yet(outcome: Outcome) -> None:
     if outcome.not_yet:
-        message = "gold can hold models of materialization table, view and ephemeral, and seeds; not yet:\n  "
+        message = "gold can hold tables, views, ephemeral and incremental models, snapshots and seeds; not yet:\n  "
         message += "\n  ".join(outcome.not_yet)
-        raise ConfigError(message, hint="make them `table`: every build of gold starts from empty")
+        raise ConfigError(message, hint="make them `table` or `incremental`")
 
 
 def _report(outcome: Outcome, *, step: str, tell: Tell, seconds: float) -> None:

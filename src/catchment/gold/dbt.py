@@ -7,6 +7,7 @@ link.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -20,7 +21,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -33,13 +33,20 @@ if TYPE_CHECKING:
     from catchment.interfaces import Tell
 
 TARGET = "catchment"
-MATERIALIZED = ("table", "view", "ephemeral", "seed")
+MATERIALIZED = ("table", "view", "ephemeral", "incremental", "seed", "snapshot")
 
-_SOURCE = re.compile(r"""\bsource\s*\(\s*['"]silver['"]\s*,\s*['"](\w+)['"]\s*\)""")
+# Tests and macros of ours, `catchment.…` in a user's project.
+PACKAGE = Path(__file__).with_name("package")
+OURS = (
+    *("new_rows", "delete_changed", "gone_rows", "surrogate_key", "date_spine"),
+    *("accepted_range", "expression", "not_null_share", "recency", "row_count_between", "unique_combination"),
+)
+_OURS = re.compile(rf"\bcatchment\.(?:{'|'.join(OURS)})\b")
+
 _JINJA_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _PLACE = re.compile(r"\(([^()\s]+\.(?:sql|yml|yaml|py|md|csv))\)|^\s*Error reading \w+: (\S+\.ya?ml)", re.MULTILINE)
 _LINE = re.compile(r"\bline (\d+)")
-_NODES = re.compile(r"(\d+) (?:models?|seeds?)\b")
+_NODES = re.compile(r"(\d+) (?:models?|seeds?|snapshots?)\b")
 _PATIENCE_S = 5.0
 _GLANCE_S = 0.1
 
@@ -49,12 +56,14 @@ class Dbt:
     """A dbt project and how it is run.
 
     `folder` is the user's and never written to; `state` lies outside it and keeps the parse cache, compiled SQL and
-    log; `command` starts dbt (`gold.command`), None means the one beside this Python or on PATH.
+    log; `command` starts dbt (`gold.command`), None means the one beside this Python or on PATH; `sources` says of a
+    dbt source (`raw.orders`) which silver table it is (`gold.sources`).
     """
 
     folder: Path
     state: Path
     command: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,11 +82,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What dbt did. `relations`: each model and seed that is a table or view, as `schema.name`."""
+    """What dbt did. `relations`: each model and seed that is a table or view, as `schema.name`.
+
+    `manifest` is a file: what dbt knew of the project. `history` are those whose rows live on in the next build, with
+    a checksum of how they are defined; `exposures` are who uses gold.
+    """
 
     relations: Mapping[str, str]
     models: int
     tests: int
+    manifest: Path
+    history: Mapping[str, str] = field(default_factory=dict)
+    exposures: Sequence[str] = ()
     failures: Sequence[Failure] = ()
     warnings: Sequence[Failure] = ()
     not_yet: Sequence[str] = ()
@@ -102,15 +118,18 @@ def run(
     step: str,
     tell: Tell,
     stop: threading.Event | None = None,
+    anew: bool = False,
 ) -> Outcome:
     """`dbt build` of the whole project; `profile` gets a lasting name of the build's `folder`.
 
+    With `anew` incremental models forget what they hold; snapshots never do.
     dbt ends before this returns or raises, and with this process however that ends. Raises ConfigError where dbt
     cannot read the project, MissingExtra where there is no dbt, Stopped when `stop` is set. Failed models and tests
     are part of the outcome.
     """
-    name = str(_project_file(dbt.folder).get("profile") or TARGET)
+    name = profile_name(dbt.folder)
     command = find(dbt.command)
+    refuse_missing_packages(dbt.folder)
     with _state(dbt.state, folder / "dbt") as state:
         link = state / "build"
         link.unlink(missing_ok=True)
@@ -120,7 +139,8 @@ def run(
             (target / left).unlink(missing_ok=True)
         output = {name: {"target": TARGET, "outputs": {TARGET: dict(profile(link))}}}
         (folder / "profiles.yml").write_text(json.dumps(output, indent=2))  # JSON is YAML
-        arguments = [*command, *_flags(state), "build", *_paths(dbt.folder, link, name, target)]
+        words = ["build", "--full-refresh"] if anew else ["build"]
+        arguments = [*command, *_flags(state), *words, *_paths(project(dbt, state), link, name, target)]
         with (folder / "dbt.stderr").open("w+b") as stderr:
             told, code = _follow(arguments, dbt.folder, stderr, step=step, tell=tell, stop=stop)
             stderr.seek(0)
@@ -128,6 +148,35 @@ def run(
         if not (target / "run_results.json").exists():
             raise _unread(dbt.folder, told, code)
         return _outcome(target, dbt.folder)
+
+
+def call(dbt: Dbt, words: Sequence[str], *, state: Path, profiles: Path) -> list[str]:
+    """A command of dbt that builds nothing, on its leash: the lines that it said; it leaves `state`/target.
+
+    `profiles` is the folder with profiles.yml. Raises ConfigError where dbt cannot do it, MissingExtra where there is
+    no dbt.
+    """
+    refuse_missing_packages(dbt.folder)
+    arguments = [*find(dbt.command), *_flags(state), *words]
+    arguments += _paths(project(dbt, state), profiles, profile_name(dbt.folder), state / "target")
+    told, lines = _Told(), []
+    process = _started(arguments, dbt.folder, subprocess.STDOUT)
+    try:
+        for line in _lines(process, None):
+            lines.append(line)
+            _hear(line, told, step="", tell=lambda _event: None)
+        code = process.wait()
+    finally:
+        _end(process)
+    if code != 0:
+        error = _unread(dbt.folder, told, code)
+        raise ConfigError(error.message) if isinstance(error, ConfigError) else error  # no gold is at stake here
+    return lines
+
+
+def profile_name(folder: Path) -> str:
+    """What the project calls its profile; ours is called so, too."""
+    return str(project_file(folder).get("profile") or TARGET)
 
 
 def find(command: str | None) -> list[str]:
@@ -148,35 +197,87 @@ def find(command: str | None) -> list[str]:
     return [found]
 
 
-def sources_used(folder: Path) -> frozenset[str]:
-    """The silver tables that the project names by `source('silver', 'x')`, without starting dbt.
+def project(dbt: Dbt, state: Path) -> Path:
+    """The folder that dbt runs in: the user's own, or one in `state` of links to what is in it, with our package among
+    those that are installed, where a file names a macro or test of ours (`catchment.…`)."""
+    if not _uses_ours(dbt.folder):
+        return dbt.folder
+    beside = state.absolute() / "project"
+    packages = Path(os.path.normpath(beside / os.path.relpath(_installed(dbt.folder), dbt.folder)))
+    if not packages.is_relative_to(beside):
+        message = f"{dbt.folder.name}/dbt_project.yml keeps packages outside the project, where ours cannot be added"
+        raise ConfigError(message, hint="name a folder inside: `packages-install-path: dbt_packages`")
+    if beside.exists():
+        shutil.rmtree(beside)  # links; what they lead to stays
+    packages.mkdir(parents=True)
+    left_out = {*_written(dbt.folder), packages.relative_to(beside).parts[0]}
+    _link_each([path for path in dbt.folder.iterdir() if path.name not in left_out], beside)
+    installed = _installed(dbt.folder)
+    _link_each([path for path in installed.iterdir() if path.is_dir()] if installed.is_dir() else [], packages)
+    _link_each([PACKAGE], packages, name="catchment")
+    return beside
 
-    A name that Jinja puts together is not seen.
-    """
-    names: set[str] = set()
-    for path in _files(folder):
-        if path.suffix in {".sql", ".py", ".yml", ".yaml"}:
-            text = path.read_text(encoding="utf-8", errors="replace")
-            if "source" in text:
-                names.update(_SOURCE.findall(_JINJA_COMMENT.sub("", text)))
-    return frozenset(names)
+
+def refuse_missing_packages(folder: Path) -> None:
+    """Raises ConfigError where packages are named that nobody has installed. It is never done here: it needs the net,
+    and runs what it brings."""
+    import yaml
+
+    named: list[Mapping[str, Any]] = []
+    for file in ("packages.yml", "dependencies.yml"):
+        with contextlib.suppress(FileNotFoundError, yaml.YAMLError, AttributeError):
+            named += (yaml.safe_load((folder / file).read_bytes()) or {}).get("packages") or []
+    place = _installed(folder)
+    there = {path.name for path in place.iterdir() if path.is_dir()} if place.is_dir() else set()
+    if len(there) < len(named):
+        asked = [str(one.get("package") or one.get("git") or one.get("local") or one) for one in named]
+        missing = [name for name in asked if name.rstrip("/").rpartition("/")[2].removesuffix(".git") not in there]
+        message = f"{folder.name}/ needs dbt packages that are not installed: {', '.join(missing or asked)}"
+        hint = f"dbt deps --project-dir {folder} brings them, once; Catchment never fetches packages by itself"
+        raise ConfigError(message, hint=hint)
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash over every file of the project, but for what dbt writes or installs itself and for hidden ones."""
+    """A hash over every file of the project, but for what dbt writes or installs itself and for hidden ones.
+
+    Packages that are only linked to (`local:` in packages.yml) count, and ours where it is used.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for path in _files(folder):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
+    place = _installed(folder)
+    links = sorted(path for path in place.iterdir() if path.is_symlink()) if place.is_dir() else []
+    ours = [PACKAGE] if _uses_ours(folder) else []
+    for root in (folder, *links, *ours):
+        for path in files(root):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
     return digest.hexdigest()
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _uses_ours(folder: Path) -> bool:
+    if project_file(folder).get("name") == "catchment" or (_installed(folder) / "catchment").exists():
+        return False  # a project or package of that name is the user's
+    texts = (text_of(path) for path in files(folder) if path.suffix in {".sql", ".yml", ".yaml"})
+    return any("catchment." in text and _OURS.search(text) is not None for text in texts)
+
+
+def text_of(path: Path) -> str:
+    """A file of the project without what Jinja leaves out."""
+    return _JINJA_COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _installed(folder: Path) -> Path:
+    return folder / str(project_file(folder).get("packages-install-path") or "dbt_packages")
+
+
+def _link_each(paths: Sequence[Path], folder: Path, name: str | None = None) -> None:
+    for path in paths:
+        (folder / (name or path.name)).symlink_to(path.absolute(), target_is_directory=path.is_dir())
+
+
+def files(folder: Path) -> Iterator[Path]:
     """In an order that does not depend on the disk."""
-    project = _project_file(folder)
-    written = {"target", "logs", "dbt_packages", "dbt_modules", "__pycache__"}
-    written |= {str(project[key]) for key in ("target-path", "log-path", "packages-install-path") if project.get(key)}
+    written = _written(folder)
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in written)
         for name in sorted(names):
@@ -184,7 +285,14 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _project_file(folder: Path) -> Mapping[str, Any]:
+def _written(folder: Path) -> set[str]:
+    """Names of what dbt writes or installs itself."""
+    project = project_file(folder)
+    named = {str(project[key]) for key in ("target-path", "log-path", "packages-install-path") if project.get(key)}
+    return {"target", "logs", "dbt_packages", "dbt_modules", "__pycache__", *named}
+
+
+def project_file(folder: Path) -> Mapping[str, Any]:
     import yaml
 
     path = folder / "dbt_project.yml"
@@ -201,7 +309,7 @@ def _project_file(folder: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _state(state: Path, own: Path) -> Iterator[Path]:
     """The lasting state folder; while another run of dbt has it, one of our own, which parses from nothing."""
     state.mkdir(parents=True, exist_ok=True)
@@ -236,14 +344,7 @@ def _follow(
     stop: threading.Event | None,
 ) -> tuple[_Told, int]:
     """Start, listen, and see it end."""
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", leash.__file__, *arguments],
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        start_new_session=True,  # Ctrl-C comes to us alone; we say when dbt ends
-    )
+    process = _started(arguments, folder, stderr)
     told = _Told()
     try:
         for line in _lines(process, stop):
@@ -251,6 +352,17 @@ def _follow(
         return told, process.wait()
     finally:
         _end(process)
+
+
+def _started(arguments: Sequence[str], folder: Path, stderr: IO[bytes] | int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", leash.__file__, *arguments],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,  # Ctrl-C comes to us alone; we say when dbt ends
+    )
 
 
 def _lines(process: subprocess.Popen[bytes], stop: threading.Event | None) -> Iterator[str]:
@@ -304,7 +416,7 @@ def _hear(line: str, told: _Told, *, step: str, tell: Tell) -> None:
     name, level = info["name"], info["level"]
     if name == "FoundStats":
         told.total = sum(int(count) for count in _NODES.findall(info["msg"])) or None
-    elif name in {"LogModelResult", "LogSeedResult"}:
+    elif name in {"LogModelResult", "LogSeedResult", "LogSnapshotResult"}:
         told.done += 1
         tell(StepProgress(step=step, done=told.done, total=told.total, unit="models"))
     elif level == "error":
@@ -331,7 +443,7 @@ def _unread(folder: Path, told: _Told, code: int) -> CatchmentError:
 
 def _whole(folder: Path, name: str) -> str:
     """dbt names YAML files from their model path; from the project where exactly one fits."""
-    fitting = [p.relative_to(folder).as_posix() for p in _files(folder) if p.as_posix().endswith(f"/{name}")]
+    fitting = [p.relative_to(folder).as_posix() for p in files(folder) if p.as_posix().endswith(f"/{name}")]
     return fitting[0] if len(fitting) == 1 else name
 
 
@@ -342,11 +454,15 @@ def _outcome(target: Path, folder: Path) -> Outcome:
     made = {key: node for key, node in nodes.items() if node["resource_type"] in {"model", "seed", "snapshot"}}
     how = {key: node["config"].get("materialized", "") for key, node in made.items()}
     all_nodes = {**nodes, **manifest["sources"], **manifest.get("unit_tests", {})}
+    lasting = {key: node for key, node in made.items() if how[key] in {"incremental", "snapshot"}}
     bad = [_failure(r, all_nodes, folder) for r in results if r["status"] in {"error", "fail", "warn", "runtime error"}]
     return Outcome(
-        relations={_called(n): f"{n['schema']}.{n['alias']}" for key, n in made.items() if how[key] != "ephemeral"},
+        relations={called(n): f"{n['schema']}.{n['alias']}" for key, n in made.items() if how[key] != "ephemeral"},
         models=sum(node["resource_type"] == "model" for node in made.values()),
         tests=sum(r["unique_id"].split(".")[0] in {"test", "unit_test"} and r["status"] != "skipped" for r in results),
+        manifest=target / "manifest.json",
+        history={f"{n['schema']}.{n['alias']}": str(n["checksum"]["checksum"]) for n in lasting.values()},
+        exposures=sorted(exposure["name"] for exposure in manifest.get("exposures", {}).values()),
         failures=[failure for failure in bad if failure.severity == "stop"],
         warnings=[failure for failure in bad if failure.severity == "warn"],
         not_yet=[
@@ -357,7 +473,7 @@ def _outcome(target: Path, folder: Path) -> Outcome:
     )
 
 
-def _called(node: Mapping[str, Any]) -> str:
+def called(node: Mapping[str, Any]) -> str:
     """The name a model is referred to by; versions of one model have different aliases."""
     return str(node["name"] if node.get("version") is None else node["alias"])
 

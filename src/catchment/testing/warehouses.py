@@ -161,6 +161,27 @@ class WarehousePromises(ABC):
             self.make(survivor, before + 10)
             assert self.amounts(survivor) == [before + 10], point
 
+    def test_the_last_three_builds_are_kept_with_what_they_were_made_of(self, warehouse: Warehouse) -> None:
+        assert warehouse.kept() == []
+        for amount in (1, 2, 3, 4):
+            self.make(warehouse, amount)
+        assert [(made_of["build"], made_of["project"]) for made_of in warehouse.kept()] == [
+            (4, "4"),
+            (3, "3"),
+            (2, "2"),
+        ]
+
+    def test_a_build_can_begin_as_an_earlier_one_and_be_served_in_its_place(self, warehouse: Warehouse) -> None:
+        for amount in (1, 2, 3):
+            self.make(warehouse, amount)
+        models = warehouse.kept()[1]["models"]
+        build = warehouse.build(of=2)
+        warehouse.publish(build, {"project": "2", "models": models, "of": 2})
+        assert self.amounts(warehouse) == [2]
+        assert [made_of["build"] for made_of in warehouse.kept()] == [4, 3, 1], "each content once"
+        with pytest.raises(Conflict, match="build 2 of gold is not kept"):
+            warehouse.build(of=2)
+
     def test_a_query_cannot_write(self, warehouse: Warehouse) -> None:
         self.make(warehouse, 1)
         for sql in (

@@ -4,15 +4,21 @@
     <folder>/builds/.lock                       held for a moment by who cleans up or publishes
     <folder>/builds/<unique>/.lock              held as long as the process that builds lives
     <folder>/builds/<unique>/<project>.duckdb   where dbt works
+    <folder>/kept/<number>/<project>.duckdb     earlier builds, to go back to; read only as well
 
 What the served file was made of lies in the file itself (schema `_catchment`), so gold and its state change in one
 rename. The file name is the same in every build because DuckDB names a database after its file, and views keep that
 name. A fresh folder per build means that no left-over `.wal` can be replayed into it.
+
+A build that goes on from an earlier one (incremental models, snapshots) begins as a copy of its file. Which files of
+the lake each source was made of lies in the file, too (`_catchment.files`): what came and what left since is the
+difference of two sets of files, and two views per source show its rows (schemas `_came_silver`, `_left_silver`).
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -20,8 +26,9 @@ import shutil
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -48,6 +55,9 @@ _FORMS: Mapping[FileForm, str] = {
 }
 _WATCHED_EVERY_S = 0.2
 
+# Builds that can be served: the served one and those before it.
+KEPT = 3
+
 # DuckDB could not tell a database of this name from a schema.
 _RESERVED = {*LAYERS, "stg", "std", "cur", "main", "memory", "system", "temp", "information_schema", "pg_catalog"}
 
@@ -55,11 +65,15 @@ _RESERVED = {*LAYERS, "stg", "std", "cur", "main", "memory", "system", "temp", "
 class DuckDBBuild(Build):
     """A folder that belongs to this process while the object lives; a dead process loses it to the next build."""
 
-    def __init__(self, path: Path, base: Mapping[str, Any] | None, lock: int) -> None:
+    def __init__(self, path: Path, number: int, base: Mapping[str, Any] | None, lock: int) -> None:
         self.path = path
-        self.number = 1 if base is None else int(base["build"]) + 1
+        self.number = number
         self.id = path.parent.name
-        self.base_id = None if base is None else base["id"]
+        self.base = base
+        self.untold = []
+        self.kept: Collection[str] = ()
+        # The files of each source in the build that this one goes on from; None where it starts from empty.
+        self.before: Mapping[str, Sequence[str]] | None = None
         self._give_up = weakref.finalize(self, os.close, lock)
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -122,23 +136,53 @@ class DuckDBWarehouse(Warehouse):
             self._attach(connection)
             return self._made_of(connection)
 
-    def build(self) -> DuckDBBuild:
-        base = self.served()
+    def kept(self) -> Sequence[Mapping[str, Any]]:
+        served = self.served()
+        found = [] if served is None else [served]
+        for number in self._numbers():
+            if served is None or number != served["build"]:
+                # Another process may take it away meanwhile; what is damaged cannot be gone back to.
+                with suppress(CatchmentError), self._connect() as connection:
+                    self._attach(connection, self._kept / str(number) / self.path.name)
+                    found.append(self._made_of(connection))
+        return found
+
+    def build(self, of: int | None = None, keep: Collection[str] | None = None) -> DuckDBBuild:
         with self._alone():
+            base = self.served()
+            origin = None if of is None else self._origin(of, base)
             self._remove_what_the_dead_left()
             folder = self._builds / uuid.uuid4().hex
             folder.mkdir()
             lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        build = DuckDBBuild(folder / self.path.name, base, lock)
+            newest = max([*self._numbers(), 0 if base is None else int(base["build"])], default=0)
+            build = DuckDBBuild(folder / self.path.name, newest + 1, base, lock)
+            if origin is not None:
+                _link(origin, folder / "origin")  # whatever is published meanwhile
+        if origin is not None:
+            self._go_on(build, folder / "origin", keep)
         build.connect().execute("create schema if not exists silver")
         self._reached("build.made")
         return build
 
-    def load(self, build: Build, name: TableName, scan: Scan, columns: Sequence[str]) -> None:
-        connection = _ours(build).connect()
+    def load(
+        self, build: Build, name: TableName, scan: Scan, columns: Sequence[str], also: Collection[str] = ()
+    ) -> None:
+        ours = _ours(build)
+        connection = ours.connect()
         connection.execute(f"create schema if not exists {_quoted(name.layer)}")
-        _create_view(connection, f"{_quoted(name.layer)}.{_quoted(name.name)}", scan, columns)
+        _create_view(connection, _relation(name.layer, name.name), scan, columns)
+        for other in also:
+            schema, _, table = other.partition(".")
+            connection.execute(f"create schema if not exists {_quoted(schema)}")
+            view, origin = _relation(schema, table), f"{_quoted(self.project)}.{_relation(name.layer, name.name)}"
+            connection.execute(f"create or replace view {view} as from {origin}")
+        connection.execute("create schema if not exists _catchment")
+        connection.execute("create table if not exists _catchment.files (name varchar, files varchar[])")
+        connection.execute("insert into _catchment.files values (?, ?)", [str(name), list(scan.files)])
+        if ours.before is not None:
+            self._show_changes(ours, name, scan, columns)
 
     def profile(self, build: Build, at: Path | None = None) -> Mapping[str, Any]:
         _ours(build).hand_over()
@@ -154,9 +198,55 @@ class DuckDBWarehouse(Warehouse):
             self._reached("publish.written")
         with self._alone():
             self._rename(ours)
+            self._prune(ours, made_of.get("of"))
         self._reached("publish.renamed")
         self.discard(build)
         self._reached("publish.cleaned")
+
+    def _go_on(self, build: DuckDBBuild, origin: Path, keep: Collection[str] | None) -> None:
+        """The build as a copy of an earlier one, of which only the tables `keep` stay (all for None)."""
+        try:
+            shutil.copyfile(origin, build.path)
+            origin.unlink()
+            connection = build.connect()
+            connection.execute("create schema if not exists _catchment")
+            connection.execute("create table if not exists _catchment.files (name varchar, files varchar[])")
+            if keep is None:
+                return
+            build.before = dict(connection.execute("from _catchment.files").fetchall())
+            connection.execute("delete from _catchment.files")
+            for schema, name, kind in _objects(connection):
+                if kind == "view" or f"{schema}.{name}" not in keep:
+                    connection.execute(f"drop {kind} {_relation(schema, name)}")
+            build.kept = frozenset(keep)
+        except (OSError, duckdb.Error) as error:
+            self.discard(build)
+            message = f"build {build.number} of gold cannot go on from an earlier one: {error}"
+            raise RetryableError(message) from error
+
+    def _show_changes(self, build: DuckDBBuild, name: TableName, scan: Scan, columns: Sequence[str]) -> None:
+        """Views of the rows that came and that left since the build that this one goes on from.
+
+        Rows of files that are in both versions did not change; a file that was written anew without a change (a
+        compaction) shows on both sides and is taken out by the difference.
+        """
+        assert build.before is not None
+        before, now = set(build.before.get(str(name), ())), set(scan.files)
+        left = sorted(before - now)
+        if not all(Path(file).exists() for file in left):
+            build.untold.append(name)
+            left = []
+        connection = build.connect()
+        sides = {"came": [file for file in scan.files if file not in before], "left": left}
+        for side, files in sides.items():
+            connection.execute(f"create schema if not exists {_quoted(f'_{side}_{name.layer}')}")
+            connection.execute(f"create schema if not exists {_quoted(f'_{side}_files')}")
+            part = replace(scan, files=files)
+            _create_view(connection, _relation(f"_{side}_files", str(name)), part, columns)
+        for side, other in (("came", "left"), ("left", "came")):
+            rows, less = (_relation(f"_{one}_files", str(name)) for one in (side, other))
+            view = _relation(f"_{side}_{name.layer}", name.name)
+            connection.execute(f"create or replace view {view} as from {rows} except all from {less}")
 
     def discard(self, build: Build) -> None:
         ours = _ours(build)
@@ -228,10 +318,10 @@ class DuckDBWarehouse(Warehouse):
     def _connect(self) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(":memory:", config={**self._settings, "threads": self._threads})
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """The served file under the project's name, so that the views in it find their tables."""
+    def _attach(self, connection: duckdb.DuckDBPyConnection, path: Path | None = None) -> None:
+        """A build's file, the served one's by default, under the project's name: views in it find their tables."""
         try:
-            connection.execute(f"attach {_text(self.path)} as {_quoted(self.project)} (read_only, type duckdb)")
+            connection.execute(f"attach {_text(path or self.path)} as {_quoted(self.project)} (read_only, type duckdb)")
         except duckdb.Error as error:
             if "lock" in str(error):
                 message = f"gold cannot be read: another program holds {self.path} open for writing ({error})"
@@ -269,9 +359,14 @@ class DuckDBWarehouse(Warehouse):
     def _finish(self, build: DuckDBBuild, made_of: Mapping[str, Any]) -> None:
         """Everything durable before the rename makes it visible."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
+        stale = set(build.kept).difference(made_of.get("models", {}).values())
         text = json.dumps({**made_of, "build": build.number, "id": build.id, "published_at": at})
         try:
             connection = build.connect()
+            for relation in sorted(stale):  # of models that are no longer in the project
+                connection.execute(f"drop table if exists {_relation(*relation.split('.', 1))}")
+            for side, what in itertools.product(("came", "left"), (*LAYERS, "files")):  # only dbt reads them
+                connection.execute(f"drop schema if exists _{side}_{what} cascade")
             connection.execute("create schema if not exists _catchment")
             connection.execute("create or replace table _catchment.gold as select ?::varchar as made_of", [text])
             connection.execute("force checkpoint")
@@ -288,7 +383,7 @@ class DuckDBWarehouse(Warehouse):
         served = self.served()
         if served is not None and served["id"] == build.id:
             return
-        if served is not None and served["id"] != build.base_id:
+        if served is not None and served["id"] != (build.base or {}).get("id"):
             message = f"gold was published by another run (build {served['build']}) while build {build.number} was made"
             raise Conflict(message, hint="the model step starts over from what is served now")
         if not build.path.exists():
@@ -296,8 +391,44 @@ class DuckDBWarehouse(Warehouse):
             raise Conflict(message, hint="the model step starts over")
         # Somebody may have written into the served file by hand and died; DuckDB would replay that into ours.
         _wal(self.path).unlink(missing_ok=True)
+        if served is not None:
+            self._keep(int(served["build"]))
+            self._reached("publish.kept")
         build.path.replace(self.path)
         _sync(self.folder)
+
+    def _prune(self, build: DuckDBBuild, of: int | None) -> None:
+        """Keep the last builds, each once: one that was gone back to is what is served now."""
+        others = [number for number in self._numbers() if number not in (build.number, of)]
+        for number in {*self._numbers()}.difference(others[: KEPT - 1]):
+            shutil.rmtree(self._kept / str(number), ignore_errors=True)
+
+    @property
+    def _kept(self) -> Path:
+        return self.folder / "kept"
+
+    def _numbers(self) -> list[int]:
+        """Builds that were served once and still lie here, newest first."""
+        found = [path.name for path in self._kept.iterdir()] if self._kept.exists() else []
+        return sorted((int(name) for name in found if name.isdecimal()), reverse=True)
+
+    def _keep(self, number: int) -> None:
+        """The served file has a second name, before its first is given to another."""
+        place = self._kept / str(number) / self.path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not place.samefile(self.path):
+            place.unlink()  # half a copy of a process that died
+        if not place.exists():
+            _link(self.path, place)
+
+    def _origin(self, number: int, served: Mapping[str, Any] | None) -> Path:
+        if served is not None and served["build"] == number:
+            return self.path
+        place = self._kept / str(number) / self.path.name
+        if not place.exists():
+            message = f"build {number} of gold is not kept"
+            raise Conflict(message, hint="catchment gold list shows which are")
+        return place
 
     def _show(
         self,
@@ -351,6 +482,29 @@ def _is_held(lock: Path) -> bool:
 
 def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
+
+
+def _link(path: Path, name: Path) -> None:
+    """A second name of a file, a copy where the disk has no such thing."""
+    try:
+        os.link(path, name)
+    except OSError:
+        shutil.copyfile(path, name)
+
+
+def _objects(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """Schema, name and kind of what is not ours in a build's file, views first."""
+    found = connection.execute(
+        "select schema_name, view_name, 'view' from duckdb_views() where not internal"
+        " and database_name = current_database()"
+        " union all select schema_name, table_name, 'table' from duckdb_tables() where not internal"
+        " and database_name = current_database() and schema_name <> '_catchment' order by 3 desc, 1, 2"
+    ).fetchall()
+    return [(schema, name, kind) for schema, name, kind in found]
+
+
+def _relation(schema: str, name: str) -> str:
+    return f"{_quoted(schema)}.{_quoted(name)}"
 
 
 def _sync(path: Path) -> None:

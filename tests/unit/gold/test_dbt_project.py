@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -7,24 +8,17 @@ from pathlib import Path
 import pytest
 
 from catchment.errors import ConfigError, MissingExtra
-from catchment.gold.dbt import find, fingerprint, sources_used
+from catchment.gold.dbt import OURS, PACKAGE, Dbt, find, fingerprint, project, refuse_missing_packages
+from catchment.gold.sources import sources
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "dbt_project.yml").write_text("name: tiny\ntarget-path: out\n")
-    (tmp_path / "models" / "a.sql").write_text("select * from {{ source('silver', 'sales') }}")
-    return tmp_path
-
-
-def test_sources_are_found_in_sql_python_and_yaml(folder: Path) -> None:
-    (folder / "models" / "b.sql").write_text('from {{source( "silver" ,"users" )}} join {{ source("other", "x") }}')
-    (folder / "models" / "c.py").write_text('def model(dbt, session):\n    return dbt.source("silver", "events")\n')
-    (folder / "models" / "d.yml").write_text("to: source('silver', 'products')")
-    (folder / "models" / "e.sql").write_text("{# source('silver', 'old') #} select 1")
-    (folder / "models" / "f.md").write_text("source('silver', 'told_of')")
-    assert sources_used(folder) == {"sales", "users", "events", "products"}
+    folder = tmp_path / "gold"
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text("name: tiny\ntarget-path: out\n")
+    (folder / "models" / "a.sql").write_text("select * from {{ source('silver', 'sales') }}")
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -74,7 +68,7 @@ def test_a_thousand_models_are_read_in_a_moment(folder: Path) -> None:
         )
     began = time.perf_counter()
     fingerprint(folder)
-    assert len(sources_used(folder)) == 1001
+    assert len(sources(Dbt(folder, folder / "state"), ()).tables) == 1001
     assert time.perf_counter() - began < 1.0  # measured 0.06 s
 
 
@@ -106,3 +100,66 @@ def test_without_dbt_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(MissingExtra) as raised:
         find(None)
     assert "pip install 'catchment[dbt]'" in str(raised.value.hint)
+
+
+def test_without_a_word_of_our_package_dbt_runs_in_the_users_own_folder(folder: Path, tmp_path: Path) -> None:
+    (folder / "models" / "b.sql").write_text("{# catchment.new_rows is not used #} select 1")
+    assert project(Dbt(folder, tmp_path / "state"), tmp_path / "state") == folder
+    assert not (tmp_path / "state").exists()
+
+
+def test_our_package_lies_beside_the_users_own_ones_and_his_folder_is_not_touched(folder: Path, tmp_path: Path) -> None:
+    (folder / "models" / "b.sql").write_text("select {{ catchment.surrogate_key(['id']) }}")
+    (folder / "dbt_packages" / "theirs").mkdir(parents=True)
+    (folder / "out").mkdir()
+    before = sorted(folder.rglob("*"))
+    for _ in range(2):
+        found = project(Dbt(folder, tmp_path / "state"), tmp_path / "state")
+    assert sorted(path.name for path in found.iterdir()) == ["dbt_packages", "dbt_project.yml", "models"]
+    assert sorted(path.name for path in (found / "dbt_packages").iterdir()) == ["catchment", "theirs"]
+    assert (found / "models/b.sql").read_text() == (folder / "models/b.sql").read_text()
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_our_package_is_known_by_each_of_its_macros_and_tests(folder: Path, tmp_path: Path) -> None:
+    text = "".join(path.read_text() for path in PACKAGE.rglob("*.sql"))
+    assert set(re.findall(r"{% (?:macro|test) ([a-z]\w+)", text)) == set(OURS)
+    (folder / "models" / "b.yml").write_text("description: what catchment.yaml says of catchment.new_rowses\n")
+    assert project(Dbt(folder, tmp_path / "state"), tmp_path / "state") == folder
+
+
+def test_a_package_called_catchment_is_the_users(folder: Path, tmp_path: Path) -> None:
+    (folder / "models" / "b.sql").write_text("select {{ catchment.new_rows() }}")
+    (folder / "dbt_packages" / "catchment").mkdir(parents=True)
+    assert project(Dbt(folder, tmp_path / "state"), tmp_path / "state") == folder
+
+
+def test_packages_outside_the_project_cannot_have_ours_beside_them(folder: Path, tmp_path: Path) -> None:
+    (folder / "models" / "b.sql").write_text("select {{ catchment.surrogate_key(['id']) }}")
+    (folder / "dbt_project.yml").write_text("name: tiny\npackages-install-path: ../packages\n")
+    with pytest.raises(ConfigError, match="keeps packages outside the project"):
+        project(Dbt(folder, tmp_path / "state"), tmp_path / "state")
+    assert not (tmp_path / "packages").exists()
+
+
+@pytest.mark.parametrize("file", ["packages.yml", "dependencies.yml"])
+def test_packages_that_nobody_installed_are_named_with_the_cure(folder: Path, file: str) -> None:
+    asked = "packages:\n  - {package: dbt-labs/dbt_utils, version: 1.3.0}\n  - {git: 'https://x.test/a/own.git'}\n"
+    (folder / file).write_text(asked)
+    (folder / "dbt_packages" / "dbt_utils").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"packages that are not installed: https://x\.test/a/own\.git\n") as raised:
+        refuse_missing_packages(folder)
+    assert f"dbt deps --project-dir {folder}" in str(raised.value.hint)
+    (folder / "dbt_packages" / "own").mkdir()
+    refuse_missing_packages(folder)
+
+
+def test_a_package_that_is_only_linked_to_counts_in_the_fingerprint(folder: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    (linked / "macros").mkdir(parents=True)
+    (linked / "dbt_project.yml").write_text("name: linked\n")
+    (folder / "dbt_packages").mkdir()
+    (folder / "dbt_packages" / "linked").symlink_to(linked)
+    before = fingerprint(folder)
+    (linked / "macros" / "m.sql").write_text("{% macro m() %}1{% endmacro %}")
+    assert fingerprint(folder) != before

@@ -18,7 +18,7 @@ import pytest
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, DataError, MissingExtra, Stopped
 from catchment.events import CheckFailed, Event, GoldBuilt, GoldPublished, Noticed, StepProgress
-from catchment.gold.build import Built, Pinned, build_gold, changes, publish_gold
+from catchment.gold.build import Built, Pinned, build_gold, changes, content, publish_gold, rollback
 from catchment.gold.dbt import Dbt, fingerprint
 from catchment.naming import TableName
 from catchment.records import Pin, Scan
@@ -215,10 +215,10 @@ def test_what_dbt_cannot_read_is_named_with_file_and_line(shop: Shop, added: dic
     assert shop.left_builds() == []
 
 
-def test_models_that_would_need_the_old_gold_are_refused(shop: Shop, added: dict[str, str]) -> None:
-    added["models/cur/growing.sql"] = "{{ config(materialized='incremental') }} select 1 as one"
+def test_a_materialization_that_no_build_can_hold_is_refused(shop: Shop, added: dict[str, str]) -> None:
+    added["models/cur/outside.sql"] = "{{ config(materialized='external', location='/tmp/no.csv') }} select 1 as one"
     write(shop.folder / "gold", added)
-    with pytest.raises(ConfigError, match=r"(?s)not yet:.*gold/models/cur/growing\.sql: growing is incremental"):
+    with pytest.raises(ConfigError, match=r"(?s)not yet:.*gold/models/cur/outside\.sql: outside is external"):
         shop.build(shop.first)
     assert shop.left_builds() == []
 
@@ -397,3 +397,67 @@ def test_changes_are_told_in_words() -> None:
     assert changes(made_of(1), pinned(1), "xyz") == ("the dbt project changed",)
     assert changes(made_of(1), {}, "abc") == ("silver.sales is no longer read",)
     assert changes({"project": "abc"}, pinned(1), "abc") == ("silver.sales is new",)
+
+
+def test_what_somebody_went_back_from_is_not_built_again_until_something_changes(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    models = {"daily": "main.daily"}
+    for version in (1, 2):
+        build = shop.warehouse.build()
+        build.connect().execute(f"create table main.daily as select {version} as amount")
+        pins = {"silver.sales": {"version": version}}
+        shop.publish(Built(build, {"pins": pins, "project": "p", "models": models}))
+    bad = shop.warehouse.served()
+    shop.publish(rollback(shop.warehouse))
+    served = shop.warehouse.served()
+    assert served is not None
+    assert bad is not None
+    assert shop.daily() == [1]
+    assert (served["build"], content(served)) == (3, 1)
+    assert served["instead_of"] == {"build": 2, "pins": bad["pins"], "project": "p"}
+    shop.publish(rollback(shop.warehouse, to=2))
+    forth = shop.warehouse.served()
+    assert forth is not None
+    assert "instead_of" not in forth
+    assert shop.daily() == [2]
+
+
+def test_changes_against_gold_that_was_rolled_back() -> None:
+    schema = pa.schema([("id", pa.int64())])
+
+    def pinned(version: int) -> dict[TableName, Pinned]:
+        return {SALES: Pinned(Scan(["/lake/1.parquet"], schema), Pin(version, version), ["id"])}
+
+    def pins(version: int) -> dict[str, object]:
+        return {
+            "silver.sales": {"version": version, "generation": version, "file": "/lake/1.parquet", "columns": ["id"]}
+        }
+
+    served = {"pins": pins(1), "project": "old", "instead_of": {"pins": pins(2), "project": "new"}}
+    assert changes(served, pinned(2), "new") == ()
+    assert changes(served, pinned(3), "new") == ("silver.sales changed", "the dbt project changed")
+    assert changes(served, pinned(2), "mended") == ("silver.sales changed", "the dbt project changed")
+
+
+def test_an_edited_model_that_goes_on_is_told_of_and_one_whose_past_is_gone_is_made_from_nothing(
+    shop: Shop, added: dict[str, str]
+) -> None:
+    model = "{{ config(materialized='incremental') }} select id, 0 as zero from {{ ref('stg_sales') }}"
+    added["models/cur/ids.sql"] = model
+    write(shop.folder / "gold", added)
+    shop.publish(shop.build(shop.sales([1, 2])))
+    added["models/cur/ids.sql"] = model.replace("0", "1")
+    write(shop.folder / "gold", added)
+    shop.publish(shop.build(shop.sales([3])))
+    assert [e.message for e in shop.heard(Noticed)] == [
+        "gold.ids was edited: rows of earlier builds stay as they are. catchment gold rebuild makes all of it anew"
+    ]
+    ids = "select id, zero from gold.ids order by id"
+    assert [row["id"] for row in shop.warehouse.query(ids).read_all().to_pylist()] == [1, 2, 3]
+    for file in shop.folder.glob("*.parquet"):
+        file.unlink()
+    shop.publish(shop.build(shop.sales([5])))
+    assert [e.message for e in shop.heard(Noticed)] == [
+        "incremental models are made from nothing: what silver.sales held at the last build is no longer there"
+    ]
+    assert [tuple(row.values()) for row in shop.warehouse.query(ids).read_all().to_pylist()] == [(5, 1)]

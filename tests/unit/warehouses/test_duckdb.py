@@ -18,7 +18,7 @@ from catchment.interfaces import Build
 from catchment.naming import TableName
 from catchment.records import Scan
 from catchment.testing.warehouses import WarehousePromises
-from catchment.warehouses.duckdb import DuckDBWarehouse
+from catchment.warehouses.duckdb import DuckDBBuild, DuckDBWarehouse
 
 SALES = TableName("silver", "sales")
 
@@ -32,7 +32,7 @@ def fill(build: Build, amount: int) -> Mapping[str, str]:
 
 
 class TestDuckDBWarehouse(WarehousePromises):
-    points = ("build.made", "publish.ready", "publish.written", "publish.renamed", "publish.cleaned")
+    points = ("build.made", "publish.ready", "publish.written", "publish.kept", "publish.renamed", "publish.cleaned")
 
     def open(self, place: Path, reached: Callable[[str], None] | None = None) -> DuckDBWarehouse:
         return DuckDBWarehouse(place, "shop", reached=reached)
@@ -87,7 +87,7 @@ def test_a_wal_beside_the_served_file_does_not_get_into_the_next_gold(warehouse:
     serve(warehouse, 1)
     leave_a_wal(warehouse.path)
     serve(warehouse, 2)
-    assert sorted(p.name for p in warehouse.folder.iterdir()) == ["builds", "shop.duckdb"]
+    assert sorted(p.name for p in warehouse.folder.iterdir()) == ["builds", "kept", "shop.duckdb"]
     assert amounts(warehouse) == [2]
     tables = "select table_name from duckdb_tables() where table_name = 'half_built'"
     assert warehouse.query(tables).read_all().num_rows == 0
@@ -331,3 +331,72 @@ def test_a_project_may_have_any_name_but_a_layers(tmp_path: Path) -> None:
     assert warehouse.query("select amount from daily").read_all()["amount"].to_pylist() == [4]
     with pytest.raises(ConfigError, match="cannot be called silver"):
         DuckDBWarehouse(tmp_path, "silver")
+
+
+def going_on(warehouse: DuckDBWarehouse, files: list[Path], keep: list[str]) -> DuckDBBuild:
+    """A build that goes on from the served one, over these files of silver.sales."""
+    served = warehouse.served()
+    build = warehouse.build() if served is None else warehouse.build(of=served["build"], keep=keep)
+    schema = pa.schema([("id", pa.int64()), ("note", pa.string())])
+    warehouse.load(build, SALES, Scan([str(file) for file in files], schema), schema.names)
+    return build
+
+
+def sales(folder: Path, name: str, *rows: tuple[int, str]) -> Path:
+    table = pa.table({"id": [number for number, _ in rows], "note": [note for _, note in rows]})
+    pq.write_table(table, folder / name)
+    return folder / name
+
+
+def changed(build: DuckDBBuild, side: str) -> list[tuple[int, str]]:
+    return [
+        (number, note) for number, note in build.connect().execute(f"from _{side}_silver.sales order by 1").fetchall()
+    ]
+
+
+def test_a_build_that_goes_on_shows_the_rows_that_came_and_left(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    same, old = sales(tmp_path, "1", (1, "a")), sales(tmp_path, "2", (2, "b"), (3, "c"), (4, "d"))
+    first = going_on(warehouse, [same, old], [])
+    warehouse.publish(first, {"models": {}})
+    rewritten, late = sales(tmp_path, "3", (2, "b"), (3, "C")), sales(tmp_path, "4", (0, "late"))
+    second = going_on(warehouse, [same, rewritten, late], [])
+    assert changed(second, "came") == [(0, "late"), (3, "C")]
+    assert changed(second, "left") == [(3, "c"), (4, "d")]
+    assert second.untold == []
+    warehouse.publish(second, {"models": {}})
+    schemas = warehouse.query("select schema_name from duckdb_schemas() where database_name = 'shop'").read_all()
+    assert not {"_came_silver", "_left_silver"} & set(schemas["schema_name"].to_pylist()), "only dbt reads them"
+
+
+def test_what_changed_cannot_be_told_where_older_files_are_gone(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    old, new = sales(tmp_path, "1", (1, "a")), sales(tmp_path, "2", (1, "b"))
+    warehouse.publish(going_on(warehouse, [old], []), {"models": {}})
+    old.unlink()
+    assert going_on(warehouse, [new], []).untold == [SALES]
+
+
+def test_a_build_that_goes_on_has_the_tables_that_live_on_and_no_other(warehouse: DuckDBWarehouse) -> None:
+    build = warehouse.build()
+    build.connect().execute(
+        "create table main.facts (n integer primary key); insert into main.facts values (1);"
+        " create table main.old as select 1 as n; create view main.look as from shop.main.old"
+    )
+    warehouse.publish(build, {"models": {"facts": "main.facts", "old": "main.old", "look": "main.look"}})
+    again = warehouse.build(of=1, keep=["main.facts"])
+    tables = "select table_name from duckdb_tables() where schema_name = 'main' union all"
+    tables += " select view_name from duckdb_views() where schema_name = 'main' and not internal"
+    assert again.connect().execute(tables).fetchall() == [("facts",)]
+    with pytest.raises(duckdb.ConstraintException):
+        again.connect().execute("insert into main.facts values (1)")
+    warehouse.publish(again, {"models": {}})
+    left = warehouse.query("select count(*) as n from duckdb_tables() where table_name = 'facts'").read_all()
+    assert left["n"].to_pylist() == [0], "no model of the project is called so any more"
+
+
+def test_a_half_copied_build_is_not_kept(warehouse: DuckDBWarehouse) -> None:
+    serve(warehouse, 1)
+    half = warehouse.folder / "kept/1/shop.duckdb"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    serve(warehouse, 2)
+    assert [made_of["build"] for made_of in warehouse.kept()] == [2, 1]

@@ -1,0 +1,1 @@
+select item from {{ ref('stg_warehouse__stock') }} where pieces = 0

@@ -1,0 +1,1 @@
+select item, pieces from {{ source('warehouse', 'stock') }}

@@ -1,0 +1,1 @@
+select reading, read_on, upper(gauge) as gauge, litres from {{ ref('stg_readings') }}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catchment import naming
 from catchment.errors import ConfigError
@@ -25,10 +25,8 @@ from catchment.silver.modes import Mode, mode_of
 from catchment.silver.rows import Figures, Rows
 from catchment.silver.span import Part, Span, refuse_unknown_loads, span
 from catchment.silver.taking import Taking, commit_rejects, oldest_waiting
+from catchment.silver.work import Work
 from catchment.silver.write import Gone, Writing, Written
-
-if TYPE_CHECKING:
-    from catchment.silver.step import Refining
 
 _IDENTITY = ", ".join(IDENTITY)
 
@@ -37,10 +35,13 @@ _IDENTITY = ", ".join(IDENTITY)
 class Repairing:
     """One repair of one silver table."""
 
-    refining: Refining
+    refining: Work
 
-    def run(self) -> bool:
-        """Raises ConfigError where there is nothing to repair, DefinitionChanged, Conflict."""
+    def run(self) -> bool | None:
+        """Whether anything was repaired; None where the table has to be made anew instead.
+
+        Raises ConfigError where there is nothing to repair, DefinitionChanged, Conflict.
+        """
         order = self.refining.order
         assert order is not None
         silver = self.refining.lake.open(self.refining.name)
@@ -52,8 +53,7 @@ class Repairing:
         self._refuse_changed(silver.progress())
         table = self.refining.table
         if table.only_anew(held=order.verb == "backfill" or table.function is not None):
-            self.refining.order = Order("rebuild")
-            return self.refining.run()
+            return None
         return self._again(silver, order)
 
     def _refuse_changed(self, progress: Progress) -> None:

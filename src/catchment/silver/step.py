@@ -6,41 +6,29 @@ follows for one set of spans is one commit: `silver/taking.py`. Rows that are ju
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from catchment import naming
 from catchment.events import SchemaChanged
-from catchment.interfaces import Engine, Lake, Table, Tell
-from catchment.records import Change, Claim, Order, Progress
+from catchment.interfaces import Table
+from catchment.records import Change, Claim, Progress
 from catchment.silver import definition as definitions
 from catchment.silver.differences import differences, least, refusal
 from catchment.silver.forward import carried
 from catchment.silver.judge import parsed
+from catchment.silver.repair import Repairing
 from catchment.silver.rows import silver_schema
 from catchment.silver.span import Part, Span, refers_anew, span
 from catchment.silver.taking import Taking
+from catchment.silver.work import Work
 
 
-@dataclass
-class Refining:
-    """One refine step; `stopping` raises Stopped when asked to."""
-
-    step: str
-    table: definitions.Table
-    lake: Lake
-    engine: Engine[Any]
-    tell: Tell
-    stopping: Callable[[], None]
-    order: Order | None = None
-    reads: Lake | None = None  # where other tables are looked at, if not in `lake`
-
-    @property
-    def looks_in(self) -> Lake:
-        return self.reads or self.lake
+class Refining(Work):
+    """One refine step."""
 
     def run(self) -> bool:
         """Do what is ordered, else refine what is new; whether there was anything to do.
@@ -49,9 +37,10 @@ class Refining:
         """
         verb = self.order.verb if self.order is not None else None
         if verb in ("replay", "backfill", "accept"):
-            from catchment.silver.repair import Repairing
-
-            return Repairing(self).run()
+            repaired = Repairing(self).run()
+            if repaired is not None:
+                return repaired
+            verb = "rebuild"
         if not any(self.lake.open(naming.bronze_table(stream)) for stream in self.table.streams):
             return False
         did = False if verb == "rebuild" else self.define()
@@ -59,10 +48,6 @@ class Refining:
         while more:
             _, more = self._once()
         return did or took
-
-    @property
-    def name(self) -> naming.TableName:
-        return naming.silver_table(self.table.name)
 
     def open(self) -> Table:
         """The silver table as it is now, made where it is not there."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catchment import naming
 from catchment.errors import Held
@@ -26,10 +26,8 @@ from catchment.silver.modes import DELETED, mode_of
 from catchment.silver.rows import Figures, Rows, lookups, refer, referred_keys, silver_schema
 from catchment.silver.rules import figures, verdicts
 from catchment.silver.span import Part, referred_generations
+from catchment.silver.work import Work
 from catchment.silver.write import Gone, Writing, Written
-
-if TYPE_CHECKING:
-    from catchment.silver.step import Refining
 
 _REASONS_TOLD = 3
 
@@ -38,7 +36,7 @@ _REASONS_TOLD = 3
 class Taking:
     """One silver commit in the making. `anew` puts out what is there, `lenient` lets pass what set rules would stop."""
 
-    refining: Refining
+    refining: Work
     silver: Table
     progress: Progress
     parts: Sequence[Part]
@@ -298,7 +296,7 @@ class Taking:
 
 
 def commit_rejects(
-    refining: Refining,
+    refining: Work,
     frames: Sequence[Any],
     claim: Claim,
     *,
@@ -324,7 +322,7 @@ def commit_rejects(
     refining.tell(RowsQuarantined(step=refining.step, table=str(claim.table), rows=count, reasons=reasons))
 
 
-def oldest_waiting(refining: Refining, numbers: Sequence[tuple[int, int]]) -> datetime:
+def oldest_waiting(refining: Work, numbers: Sequence[tuple[int, int]]) -> datetime:
     """When the oldest row landed that waits under one of the numbers."""
     quarantine = refining.lake.open(naming.quarantine_table(refining.name))
     assert quarantine is not None

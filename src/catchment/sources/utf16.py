@@ -7,14 +7,11 @@ that are no UTF-8, and a single byte at the end of a file a sign of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from catchment.errors import DataError, SchemaDrift
-
-if TYPE_CHECKING:
-    from catchment.sources.cuts import Places
 
 Order = Literal["utf-16-le", "utf-16-be"]
 
@@ -81,7 +78,7 @@ def length(text: bytes) -> int:
     return int(_BYTES[np.frombuffer(text, np.uint8)].sum(dtype=np.int64))
 
 
-def places(text: bytes, starts: Places) -> Places:
+def places(text: bytes, starts: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Distinct places in recoded text, in rising order, as places in the UTF-16 it was made of."""
     if not len(starts):
         return starts

@@ -1,0 +1,34 @@
+"""What a refine of one silver table works with, whoever decides and whoever commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from catchment import naming
+from catchment.interfaces import Engine, Lake, Tell
+from catchment.records import Order
+from catchment.silver.definition import Table
+
+
+@dataclass
+class Work:
+    """One step over one table; `stopping` raises Stopped when asked to."""
+
+    step: str
+    table: Table
+    lake: Lake
+    engine: Engine[Any]
+    tell: Tell
+    stopping: Callable[[], None]
+    order: Order | None = None
+    reads: Lake | None = None  # where other tables are looked at, if not in `lake`
+
+    @property
+    def looks_in(self) -> Lake:
+        return self.reads or self.lake
+
+    @property
+    def name(self) -> naming.TableName:
+        return naming.silver_table(self.table.name)

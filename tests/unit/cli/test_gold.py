@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import catchment
-from catchment.cli.gold import gold
-from catchment.cli.invocation import Invocation
+from catchment.cli.group import catchment as root
 from catchment.cli.status import lines
 from catchment.connected import Connected
 from catchment.errors import ConfigError
@@ -36,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(folder: Path, *words: str) -> Result:
-    return CliRunner().invoke(gold, list(words), obj=Invocation(project_folder=folder), standalone_mode=False)
+    return CliRunner().invoke(root, ["--project", str(folder), "gold", *words], standalone_mode=False)
 
 
 def litres(folder: Path) -> int:

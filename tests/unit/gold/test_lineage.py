@@ -13,8 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from catchment.cli.group import catchment
 from catchment.cli.impact import impact
-from catchment.cli.invocation import Invocation
 from catchment.cli.lineage import lineage as lineage_command
 from catchment.connected import Connected
 from catchment.errors import ConfigError
@@ -39,7 +39,8 @@ class Traced:
         return {spelled(place) for place in self.graph.downstream(start, rows=rows).distance if place not in start}
 
     def call(self, command: click.Command, *arguments: str) -> Result:
-        return CliRunner().invoke(command, arguments, obj=Invocation(self.folder), catch_exceptions=False)
+        words = ["--project", str(self.folder), str(command.name), *arguments]
+        return CliRunner().invoke(catchment, words, catch_exceptions=False)
 
 
 def project(folder: Path) -> Traced:

@@ -31,7 +31,7 @@ sources:
   drops: {{type: files, streams: {{transactions: {{path: "{data}/*.csv"}}}}}}
 silver:
   transactions: {{from: drops.transactions, mode: merge, latest_by: updated_at}}
-gold: {{dbt: gold/}}
+gold: {{dbt: gold/, lint: warn}}
 targets:
   local: {{memory: {memory}}}
 """

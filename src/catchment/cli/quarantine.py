@@ -116,7 +116,7 @@ def ordered(invocation: Invocation, table: str, order: Order, *, target: str | N
     """Do one repair of one silver table before the user's eyes, and say what came of it; the exit code."""
     from catchment.cli.run import execute
     from catchment.inspect import silver_name
-    from catchment.observe.repaired import Repaired
+    from catchment.observe.outcome import Repaired
     from catchment.outlook import steps
 
     project = invocation.load()

@@ -13,11 +13,10 @@ from catchment.cli.invocation import Invocation, examples, select_option, target
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note
 from catchment.errors import ConfigError
-from catchment.events import Event, GoldPublished
-from catchment.interfaces import Listener
 from catchment.naming import did_you_mean
 
 if TYPE_CHECKING:
+    from catchment.interfaces import Listener
     from catchment.project import Project
     from catchment.records import Order, Step
 
@@ -65,6 +64,7 @@ def run(
     Every step takes what it has not taken yet: run it twice and nothing changes. A step that fails stops only what
     depends on it. Ctrl-C stops after the commit that is being made; pressed again, at once.
     """
+    from catchment.observe.outcome import Published
     from catchment.outlook import steps
 
     project = invocation.load()
@@ -76,7 +76,7 @@ def run(
         raise ConfigError(
             message, hint=f"--rebuild makes all its rows anew, --forward keeps them: choose for {both[0]}"
         )
-    published: list[GoldPublished] = []
+    gold = Published()
     code = execute(
         invocation,
         project,
@@ -85,22 +85,11 @@ def run(
         jobs=jobs,
         orders=orders,
         as_json=as_json,
-        beside=[_Heard(published)],
+        beside=[gold],
     )
-    if published and code == 0 and not as_json:
+    if gold.heard and code == 0 and not as_json:
         _look_at_gold(invocation, project, target)
     return code
-
-
-class _Heard(Listener):
-    """Notes that gold was published."""
-
-    def __init__(self, published: list[GoldPublished]) -> None:
-        self._published = published
-
-    def on(self, event: Event) -> None:
-        if isinstance(event, GoldPublished):
-            self._published.append(event)
 
 
 def _orders(verb: Literal["rebuild", "forward"], names: Sequence[str], steps: Sequence[Step]) -> dict[str, Order]:

@@ -1,8 +1,8 @@
-"""What a repair came to, in a sentence for the one who asked for it."""
+"""What a command waits to hear: what a repair came to, in a sentence; whether gold was published."""
 
 from __future__ import annotations
 
-from catchment.events import Event, RowsReplayed, SpanAccepted
+from catchment.events import Event, GoldPublished, RowsReplayed, SpanAccepted
 from catchment.interfaces import Listener
 from catchment.observe.words import plural
 
@@ -20,6 +20,16 @@ class Repaired(Listener):
     def lines(self, run: str) -> list[str]:
         """A sentence a repair; `run` is the command that brings the rest of the project up to date."""
         return [_accepted(event, run) if isinstance(event, SpanAccepted) else _replayed(event) for event in self._told]
+
+
+class Published(Listener):
+    """Whether gold was published."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def on(self, event: Event) -> None:
+        self.heard = self.heard or isinstance(event, GoldPublished)
 
 
 def _replayed(event: RowsReplayed) -> str:

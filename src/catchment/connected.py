@@ -92,12 +92,21 @@ class Connected:
 
         return self.lake.falling_back() if isinstance(self.lake, LayeredLake) else self.lake
 
-    def _lake(self, environment: str | None) -> DeltaLake:
+    def environments(self) -> list[Connected]:
+        """Every environment in the target that has made a table."""
+        base = self.target_name.partition("@")[0]
+        made = sorted((self._lake_folder() / ENVIRONMENTS).glob("*/silver"))
+        return [Connected.of(self.project, f"{base}@{folder.parent.name}", self.reached) for folder in made]
+
+    def _lake_folder(self) -> Path:
         folder = self._value(self.target.lake, "lake")
         if "://" in folder:
             message = f"target `{self.target_name}`: lake {folder} is not a folder"
             raise ConfigError(message, hint="object stores are not supported yet: name a folder on this machine")
-        root = self.project.folder / folder
+        return self.project.folder / folder
+
+    def _lake(self, environment: str | None) -> DeltaLake:
+        root = self._lake_folder()
         if environment is not None:
             root = root / ENVIRONMENTS / environment
         lake: DeltaLake = registry.implementation("lakes", "delta")(root, reached=self.reached)

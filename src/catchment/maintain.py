@@ -175,8 +175,8 @@ class _Maintaining:
     @cached_property
     def _cursors(self) -> Sequence[Mapping[str, Any]]:
         """How far silver tables have refined, in every state that can be restored."""
-        lake = self.connected.lake
-        keepers = [lake.upkeep(name) for name in lake.list("silver")]
+        lakes = [connected.lake for connected in self._sharing()]
+        keepers = [lake.upkeep(name) for lake in lakes for name in lake.list("silver")]
         return [
             state.cursors.get("refine", {})
             for keeper in keepers
@@ -186,7 +186,8 @@ class _Maintaining:
 
     @cached_property
     def _pins(self) -> Mapping[str, Sequence[int]]:
-        """Versions that builds of gold read which can be served, by table; of every target that shares this lake."""
+        """Versions that builds of gold read which can be served, by table; of every target that shares this lake, and
+        of their environments, which may read a table of the same name from here or from their own."""
         found: dict[str, list[int]] = {}
         for connected in self._sharing():
             builds = connected.warehouse.kept() if connected.project.gold is not None else ()
@@ -197,9 +198,10 @@ class _Maintaining:
     def _sharing(self) -> Iterator[Connected]:
         ours = self.connected
         for name, target in ours.project.targets.items():
-            other = ours if name == ours.target_name else Connected.of(ours.project, name)
-            if other is ours or target.lake == ours.target.lake:
-                yield other
+            if target.lake == ours.target.lake:
+                base = Connected.of(ours.project, name)
+                for one in (base, *base.environments()):
+                    yield ours if one.target_name == ours.target_name else one
 
     # Verdicts and the numbers that name them.
 

@@ -233,6 +233,20 @@ def test_pins_are_those_of_every_build_of_gold_that_is_kept_of_every_target_on_t
     assert all(Path(path).exists() for path in files)
 
 
+def test_what_the_gold_of_an_environment_reads_stays_as_well(found: Project) -> None:
+    shop = replace(found, gold=Gold(dbt="gold/", command=None))
+    days(found, 1)
+    files, pinned = opened(found, SILVER).scan().files, opened(found, SILVER).pin.version
+    alice = Connected.of(shop, "local@alice")
+    alice.lake.create(TableName("silver", "of_her_own"), opened(found, SILVER).schema())
+    serve(alice, pinned)
+    days(found, 2, 3)
+    time.sleep(0.02)
+    maintain(shop, None, retention=_NOW)
+    assert all(Path(path).exists() for path in files)
+    assert pinned in upkeep._Maintaining(alice, datetime.now(UTC), _NOW, do=False)._pins["silver.orders"]
+
+
 # What goes.
 
 

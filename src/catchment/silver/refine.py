@@ -8,12 +8,14 @@ refuse everything else at the line where it is asked for.
 from __future__ import annotations
 
 import ast
+import importlib.machinery
 import importlib.util
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any, ClassVar, NoReturn
 
 import narwhals as nw
@@ -28,6 +30,16 @@ _PLACE = "Aggregate in gold, or aggregate a look-up first."
 
 class Refused(ConfigError):
     """A refine function asked for something that is not row-wise."""
+
+
+class _Unremembered(importlib.machinery.SourceFileLoader):
+    """Compiles what the file says now: Python's cache tells an edit by size and second, so that one of the same length
+    within a second would run as it was; nor is a cache written into the user's folder."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,9 @@ class RefineFunction:
         return f"{self.file}:{lines[-1]}" if lines else self.file
 
     def _function(self) -> Callable[..., Any]:
-        spec = importlib.util.spec_from_file_location(f"catchment_refine_{self.path.stem}", self.path)
+        name = f"catchment_refine_{self.path.stem}"
+        loader = _Unremembered(name, str(self.path))
+        spec = importlib.util.spec_from_file_location(name, self.path, loader=loader)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -358,3 +360,15 @@ def test_a_function_that_makes_more_rows_than_it_was_given_is_an_error_of_the_ro
     with pytest.raises(DataError, match="1 rows more than it was given"):
         bench.refine(table(tmp_path, body, LOOKED_UP, {"users": USERS_CONTRACT}))
     assert bench.rows("silver.t") == []
+
+
+def test_an_edit_of_the_same_length_within_a_second_is_what_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "t.py"
+    for word in ("lower", "upper"):
+        path.write_text(f"def refine(rows):\n    return '{word}'\n", encoding="utf-8")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        assert RefineFunction("silver/t.py", path)._function()(None) == word
+    assert [entry.name for entry in tmp_path.iterdir()] == ["t.py"]

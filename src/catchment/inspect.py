@@ -21,7 +21,7 @@ from catchment.reading.moments import words
 from catchment.records import FileForm, Preview, Progress, QuarantineSummary, Rejected, Scan
 from catchment.silver import definition as definitions
 from catchment.silver.held import held_span
-from catchment.silver.judge import HELD, count_reasons, parsed
+from catchment.silver.judge import HELD, count_reasons, parsed, stacked
 from catchment.silver.rehearsal import rehearse
 from catchment.silver.rows import Rows, lookups, refer, referred_keys
 
@@ -244,10 +244,8 @@ def _inputs(
             scans.append(Scan(files=tuple(file.path for file in files), schema=schema))
         if not scans:
             continue
-        frames = {f"part_{place}": engine.frame(scan) for place, scan in enumerate(scans)}
-        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in frames)
         schema = pa.unify_schemas([scan.schema for scan in scans])
-        found.append((stream, engine.query(parsed(union), frames), schema))
+        found.append((stream, stacked(engine, [engine.frame(scan) for scan in scans]), schema))
     if not found:
         tables = ", ".join(str(naming.bronze_table(stream)) for stream in declared.streams)
         message = f"{tables} {'is' if len(declared.streams) == 1 else 'are'} empty and no stream brings rows"
@@ -257,11 +255,11 @@ def _inputs(
 
 def _previewed(name: TableName, engine: Engine[Any], taken: Sequence[Rows], limit: int) -> Preview:
     bad = [frame for rows in taken for frame in rows.bad()]
-    rejects = _union(engine, bad)
+    rejects = stacked(engine, bad)
     failed = engine.fetch(parsed("SELECT count(*) AS n FROM rejects"), {"rejects": rejects}).column("n")[0].as_py()
     reasons = engine.fetch(count_reasons(_REASONS), {"rejects": rejects}).to_pylist()
     columns = ", ".join(naming.quoted(column.name) for column in taken[0].contract.columns)
-    good = _union(engine, [rows.good() for rows in taken])
+    good = stacked(engine, [rows.good() for rows in taken])
     shown = engine.fetch(parsed(f"SELECT {columns} FROM good ORDER BY _load, _row LIMIT {limit}"), {"good": good})
     passed = engine.fetch(parsed("SELECT count(*) AS n FROM good"), {"good": good}).column("n")[0].as_py()
     some = engine.fetch(parsed(f"SELECT * FROM rejects ORDER BY _load, _row LIMIT {limit}"), {"rejects": rejects})
@@ -274,11 +272,6 @@ def _previewed(name: TableName, engine: Engine[Any], taken: Sequence[Rows], limi
         good=shown,
         bad=_rejected(name, some),
     )
-
-
-def _union(engine: Engine[Any], parts: Sequence[Any]) -> Any:
-    frames = {f"part_{place}": frame for place, frame in enumerate(parts)}
-    return engine.query(parsed(" UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in frames)), frames)
 
 
 def rehearsals(project: Project) -> list[Problem]:

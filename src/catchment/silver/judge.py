@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,6 +18,8 @@ from catchment.silver.rules import Fault
 
 if TYPE_CHECKING:
     from sqlglot import exp
+
+    from catchment.interfaces import Engine
 
 # As much of a value as a reader needs to recognise it.
 _SHOWN = 200
@@ -284,6 +286,14 @@ def _unpacked(place: str) -> str:
 
 # One reason as people read it in a list; the value is left out so that equal reasons can be counted.
 REASON_WORDS = "COALESCE(reason.\"column\" || ': ', '') || reason.message"
+
+
+def stacked(engine: Engine[Any], frames: Sequence[Any]) -> Any:
+    """The rows of several frames as one, columns matched by name; there is at least one."""
+    if len(frames) == 1:
+        return frames[0]
+    named = {f"part_{place}": frame for place, frame in enumerate(frames)}
+    return engine.query(parsed(" UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in named)), named)
 
 
 def count_reasons(limit: int) -> exp.Query:

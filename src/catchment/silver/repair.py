@@ -20,7 +20,7 @@ from catchment.records import Change, Claim, Order, Progress
 from catchment.silver import definition as definitions
 from catchment.silver.differences import differences, refusal
 from catchment.silver.held import held_span
-from catchment.silver.judge import QUARANTINE, WAITING, parsed
+from catchment.silver.judge import QUARANTINE, WAITING, parsed, stacked
 from catchment.silver.modes import Mode, mode_of
 from catchment.silver.rows import Figures, Rows
 from catchment.silver.span import Part, Span, refuse_unknown_loads, span
@@ -168,13 +168,12 @@ class Repairing:
             # A rejected row is not in silver, but for others that a function made of the same row of bronze.
             made = self.refining.table.function is not None
             return Gone(parts[0].again if made and parts else None)
-        frames = {}
-        for place, part in enumerate(parts):
+        frames = []
+        for part in parts:
             scan = silver.scan(loads=(part.span.after, part.span.to), hidden=True)
             chosen = parsed(f"SELECT DISTINCT {_IDENTITY} FROM present WHERE _stream = {literal(part.stream)}")
-            frames[f"part_{place}"] = engine.query(chosen, {"present": engine.frame(scan)})
-        union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in frames)
-        return Gone(engine.kept(engine.query(parsed(union), frames))) if frames else Gone()
+            frames.append(engine.query(chosen, {"present": engine.frame(scan)}))
+        return Gone(engine.kept(stacked(engine, frames)))
 
     def _regain(self, taking: Taking, silver: Table, fresh: Any, gone: Gone, claim: Claim) -> tuple[Any, Regained]:
         """Fresh rows, and from all of bronze those of groups in which a row went that may have put out others, or one
@@ -196,7 +195,7 @@ class Repairing:
             f=fresh,
         )
         others = engine.kept(others)
-        union = engine.kept(self._query("SELECT * FROM f UNION ALL BY NAME SELECT * FROM o", f=fresh, o=others))
+        union = engine.kept(stacked(engine, [fresh, others]))
         # Those that were there, or come back in part, may leave a part behind.
         parts = f"SELECT {_IDENTITY} FROM o UNION SELECT {_IDENTITY} FROM p SEMI JOIN a USING ({group})"
         touched = engine.kept(self._query(parts, o=others, p=present, a=affected))
@@ -250,9 +249,7 @@ class Repairing:
             frames += [
                 self._query(outside, bad=bad, i=identities, standing=standing) for bad in again.taking.bad([rows])
             ]
-        union = " UNION ALL BY NAME ".join(f"SELECT * FROM bad_{place}" for place in range(len(frames)))
-        every = self._query(union, **{f"bad_{place}": frame for place, frame in enumerate(frames)})
-        every = self.refining.engine.kept(every)
+        every = self.refining.engine.kept(stacked(self.refining.engine, frames))
         if not self._count(every):
             return False
         commit_rejects(self.refining, [every], claim, tell=False)

@@ -21,7 +21,7 @@ from catchment.interfaces import Table
 from catchment.records import Change, Claim, Progress, Scan, Verdict
 from catchment.silver import definition as definitions
 from catchment.silver.held import frequent_reason, held_span, refused
-from catchment.silver.judge import QUARANTINE, count_reasons, parsed
+from catchment.silver.judge import QUARANTINE, count_reasons, parsed, stacked
 from catchment.silver.modes import DELETED, mode_of
 from catchment.silver.rows import Figures, Rows, lookups, refer, referred_keys, silver_schema
 from catchment.silver.rules import figures, verdicts
@@ -113,16 +113,11 @@ class Taking:
         names = ", ".join(naming.IDENTITY[1:])
         chosen = parsed(f"SELECT old.* FROM old SEMI JOIN ({ours}) AS again USING ({names})")
         tried = engine.query(chosen, {"old": old, "again": part.again})
-        union = "SELECT * FROM new UNION ALL BY NAME SELECT * FROM tried"
-        return engine.query(parsed(union), {"new": new, "tried": tried})
+        return stacked(engine, [new, tried])
 
     def fresh(self, taken: Sequence[Rows]) -> Any:
         """The rows of all parts for the table's mode."""
-        frames = {f"part_{place}": rows.fresh() for place, rows in enumerate(taken)}
-        if len(frames) == 1:
-            return frames["part_0"]
-        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in frames)
-        return self.refining.engine.query(parsed(union), frames)
+        return stacked(self.refining.engine, [rows.fresh() for rows in taken])
 
     def write(self, taken: Sequence[Rows], claim: Claim) -> Written:
         refining = self.refining

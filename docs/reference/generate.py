@@ -18,15 +18,13 @@ from pydantic.fields import FieldInfo
 from catchment.cli.reference import reference
 from catchment.project import json_schema
 from catchment.reading.declaration import (
-    DeltaSource,
-    DeltaStream,
-    FilesSource,
-    FileStream,
+    KINDS,
     Gold,
     GoldLayers,
     ProjectFile,
     SilverTable,
     Target,
+    stream_keys,
 )
 
 HERE = Path(__file__).parent
@@ -34,10 +32,14 @@ BEGIN, END = "<!-- keys: made by generate.py -->", "<!-- end of keys -->"
 
 LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Top level", ProjectFile),
-    ("`sources.<source>` of type `files`", FilesSource),
-    ("`sources.<source>.streams.<stream>` of type `files`", FileStream),
-    ("`sources.<source>` of type `delta`", DeltaSource),
-    ("`sources.<source>.streams.<stream>` of type `delta`", DeltaStream),
+    *(
+        level
+        for kind, keys in KINDS.items()
+        for level in (
+            (f"`sources.<source>` of type `{kind}`", keys),
+            (f"`sources.<source>.streams.<stream>` of type `{kind}`", stream_keys(keys)),
+        )
+    ),
     ("`silver.<table>`", SilverTable),
     ("`gold`", Gold),
     ("`gold.layers`", GoldLayers),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,9 @@ from catchment.errors import ConfigError
 from catchment.project import Project, memory_bytes
 from catchment.reading.declaration import Target
 from catchment.reading.durations import seconds
+from catchment.reading.kinds.keys import Keys
 from catchment.recall import digest
-from catchment.settings import resolve
+from catchment.settings import has_references, resolve
 from catchment.silver.definition import LookedUp, Table
 
 if TYPE_CHECKING:
@@ -121,18 +122,31 @@ class Connected:
         return engine
 
     def source(self, name: str, only: str | None = None) -> Source:
-        """A source with its streams, or with the one that is asked for; references in their paths are resolved."""
+        """A source with its streams, or with the one that is asked for; references in what it is told are resolved."""
         settings = self.project.sources[name]
         kind = registry.implementation("sources", settings.type)
-        streams = {
-            stream: found.model_copy(
-                update={"path": self._outside(found.path, f"sources.{name}.streams.{stream}.path")}
-            )
-            for stream, found in settings.streams.items()
-            if only in (None, stream)
-        }
-        source: Source = kind(name=name, streams=streams, folder=self.project.folder)
+        told = {key: getattr(settings, key) for key in type(settings).model_fields if key not in ("type", "streams")}
+        chosen = {stream: found for stream, found in settings.streams.items() if only in (None, stream)}
+        source: Source = kind(
+            name=name,
+            streams=self._resolved(chosen, f"sources.{name}.streams"),
+            folder=self.project.folder,
+            **self._resolved(told, f"sources.{name}"),
+        )
         return source
+
+    def _resolved(self, value: Any, place: str) -> Any:
+        """A value of catchment.yaml with every reference in it resolved; what is frozen is copied."""
+        if isinstance(value, str):
+            return self._outside(value, place) if has_references(value) else value
+        if isinstance(value, Mapping):
+            return {key: self._resolved(item, f"{place}.{key}") for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._resolved(item, place) for item in value]
+        if isinstance(value, Keys):
+            told = {key: getattr(value, key) for key in type(value).model_fields}
+            return value.model_copy(update=self._resolved(told, place))
+        return value
 
     def mark(self, feed: str) -> str | None:
         """Changes with the stream `source.stream`: with what lies outside, and with what the project says of it.

@@ -14,7 +14,6 @@ from catchment.naming import bronze_table, did_you_mean, is_name
 from catchment.reading.declaration import (
     FILE,
     MEMORY,
-    FileStream,
     Gold,
     ProjectFile,
     SilverTable,
@@ -68,15 +67,12 @@ class Project:
     def is_full(self, stream: str) -> bool:
         """Whether each arrival of the stream (`source.stream`) holds the whole of it."""
         source, _, name = stream.partition(".")
-        return self.sources[source].streams[name].full
+        return self.sources[source].streams[name].is_whole
 
     def brings_documents(self, stream: str) -> bool:
         """Whether the stream's rows are documents, as far as the project tells."""
         source, _, name = stream.partition(".")
-        settings = self.sources[source].streams[name]
-        if not isinstance(settings, FileStream):
-            return False
-        return settings.format in ("jsonl", "json") or (settings.format is None and "json" in settings.path)
+        return self.sources[source].streams[name].brings_documents
 
     def feeds(self) -> tuple[Feed, ...]:
         """Every stream in the order of the file."""

@@ -14,7 +14,7 @@ from catchment.connected import Connected
 from catchment.contract import Reference, RowRule, SetRule
 from catchment.errors import ConfigError
 from catchment.project import Project, load_project
-from catchment.reading.declaration import FilesSource
+from catchment.reading.kinds.files import FilesSource
 from catchment.templates import write_template
 from catchment.testing.fakes import column, contract, project
 from catchment.trial import Trial, cases, trials

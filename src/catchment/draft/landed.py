@@ -77,7 +77,7 @@ def land(connection: duckdb.DuckDBPyConnection, stream: DraftStream) -> Landed:
 
 
 def _batches(stream: DraftStream, seen: _Seen) -> Iterator[pa.Table]:
-    from catchment.reading.declaration import FileStream
+    from catchment.reading.kinds.files import FileStream
     from catchment.records import Budget
     from catchment.sources.files import FilesSource
 

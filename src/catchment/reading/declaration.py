@@ -1,118 +1,46 @@
 """What catchment.yaml may say: its keys, types and defaults.
 
-The models below are the only place where these stand: they validate, and the JSON Schema and the reference page are
-made from them.
+The models below and those of `kinds`, one file for each type of source, are the only place where these stand: they
+validate, and the JSON Schema and the reference page are made from them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from catchment.reading.kinds.delta import DeltaSource
+from catchment.reading.kinds.files import FilesSource
+from catchment.reading.kinds.keys import Keys, StreamKeys
 
 FILE = "catchment.yaml"
 MEMORY = r"^\s*[0-9]+(\.[0-9]+)?\s*([KMGT]i?B)\s*$"
 
 
-class _Keys(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
-
-
-class FileStream(_Keys):
-    """One kind of file, landing in one bronze table."""
-
-    path: Annotated[str, Field(min_length=1, description="A glob or a folder, relative to the project or absolute.")]
-    format: Annotated[
-        Literal["csv", "jsonl", "json", "parquet"] | None,
-        Field(
-            description="By default what the file's ending says, `.gz` and `.zst` left aside. `jsonl` is one document a"
-            " line; `json` an array of documents, or documents over several lines, as each file shows."
-        ),
-    ] = None
-    encoding: Annotated[
-        Literal["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"] | None,
-        Field(description="By default what the first file shows; pinned once it is found."),
-    ] = None
-    delimiter: Annotated[
-        str | None, Field(min_length=1, max_length=1, description="By default what the first file shows.")
-    ] = None
-    quote: Annotated[
-        str | None, Field(min_length=1, max_length=1, description="By default what the first file shows.")
-    ] = None
-    header: Annotated[
-        list[str] | None, Field(min_length=1, description="Column names, for files that have no header line.")
-    ] = None
-    columns: Annotated[
-        Literal["evolve", "freeze", "quarantine"],
-        Field(
-            description="New or missing columns in a later file: `evolve` adds the new and goes on, `freeze` stops with"
-            " the difference, `quarantine` holds the file's rows back as defects."
-        ),
-    ] = "evolve"
-    changed: Annotated[
-        Literal["fail", "ignore", "reload"],
-        Field(
-            description="A file that changed after it landed: `fail` stops, `ignore` goes on and tells, `reload` reads"
-            " it again as a whole."
-        ),
-    ] = "fail"
-    full: Annotated[
-        bool,
-        Field(description="Each file holds the whole table: a key that is not in the newest one was deleted."),
-    ] = False
-    load_per_file: Annotated[
-        bool, Field(description="Each file is a load of its own, so that later ones replace its rows as a whole.")
-    ] = False
-
-
-class FilesSource(_Keys):
-    """Files in folders: CSV, JSON or Parquet, plain, gzipped or in Zstandard."""
-
-    type: Literal["files"]
-    streams: Annotated[dict[str, FileStream], Field(min_length=1, description="What it gives, by name.")]
-
-
-class DeltaStream(_Keys):
-    """A whole Delta table, landing in one bronze table each time it has a new version."""
-
-    path: Annotated[str, Field(min_length=1, description="The table's folder, relative to the project or absolute.")]
-
-    @property
-    def full(self) -> bool:
-        """Each version holds the whole table."""
-        return True
-
-    @property
-    def changed(self) -> Literal["fail", "ignore", "reload"]:
-        """A version never changes."""
-        return "fail"
-
-    @property
-    def load_per_file(self) -> bool:
-        """A version is a load."""
-        return False
-
-
-class DeltaSource(_Keys):
-    """Delta tables of others, each taken whole."""
-
-    type: Literal["delta"]
-    streams: Annotated[dict[str, DeltaStream], Field(min_length=1, description="What it gives, by name.")]
-
-
-# An unknown type is told by `shape` before the models see it.
+# Type of source -> its keys. An unknown type is told by `shape` before the models see it.
 Source = Annotated[FilesSource | DeltaSource, Field(discriminator="type")]
-KINDS = ("files", "delta")
+KINDS: Mapping[str, type[Keys]] = {"files": FilesSource, "delta": DeltaSource}
 
 
-class AsOf(_Keys):
+def stream_keys(source: type[Keys]) -> type[StreamKeys]:
+    """The keys of the streams of a type of source."""
+    (keys,) = (one for one in get_args(source.model_fields["streams"].annotation) if one is not str)
+    found: type[StreamKeys] = keys
+    return found
+
+
+class AsOf(Keys):
     """A look-up in a table of mode history: the row that was valid at a time of the first frame."""
 
     as_of: Annotated[str, Field(min_length=1, description="The timestamp column of the first frame.")]
 
 
-class SilverTable(_Keys):
+class SilverTable(Keys):
     """A typed, checked table: what its contract says, made from one stream or several."""
+
+    planned: ClassVar[frozenset[str]] = frozenset({"publish", "keys", "window"})
 
     from_: Annotated[
         str | list[str],
@@ -173,8 +101,10 @@ class SilverTable(_Keys):
         return (self.from_,) if isinstance(self.from_, str) else tuple(self.from_)
 
 
-class GoldLayers(_Keys):
+class GoldLayers(Keys):
     """Which folders of the dbt project are which layer; a model's layer says what it may do."""
+
+    planned: ClassVar[frozenset[str]] = frozenset({"raw"})
 
     stg: Annotated[
         str | list[str],
@@ -193,7 +123,7 @@ class GoldLayers(_Keys):
         return {"stg": lists["stg"], "std": lists["std"], "cur": lists["cur"]}
 
 
-class Gold(_Keys):
+class Gold(Keys):
     """A dbt project over silver."""
 
     dbt: Annotated[str, Field(min_length=1, description="The folder with `dbt_project.yml`.")]
@@ -218,8 +148,10 @@ class Gold(_Keys):
     ] = "error"
 
 
-class Target(_Keys):
+class Target(Keys):
     """A place to run."""
+
+    planned: ClassVar[frozenset[str]] = frozenset({"engine", "broker", "warehouse", "live", "format", "catalog"})
 
     default: Annotated[bool, Field(description="Used where no target is named; at most one.")] = False
     lake: Annotated[str, Field(min_length=1, description="Where tables rest: a folder.")] = "lake"
@@ -232,8 +164,10 @@ class Target(_Keys):
     ] = None
 
 
-class ProjectFile(_Keys):
+class ProjectFile(Keys):
     """Everything that catchment.yaml may say."""
+
+    planned: ClassVar[frozenset[str]] = frozenset({"live", "schedule", "alerts", "brokers"})
 
     name: Annotated[str, Field(description="Lower case, digits and underscores; gold's file is named after it.")]
     sources: Annotated[dict[str, Source], Field(description="Where rows come from, by name.")] = {}

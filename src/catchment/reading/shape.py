@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import re
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from catchment.naming import did_you_mean
-from catchment.reading.declaration import (
-    KINDS,
-    AsOf,
-    DeltaSource,
-    DeltaStream,
-    FilesSource,
-    FileStream,
-    Gold,
-    GoldLayers,
-    ProjectFile,
-    SilverTable,
-    Target,
-)
+from catchment.reading.declaration import KINDS, ProjectFile
 from catchment.reading.documents import Findings, Node, shorten
+from catchment.reading.kinds.keys import Keys
 
 # Planned and named in the design, so that whoever writes them learns that they do nothing, not that they misspelt them.
-_NOT_BUILT: dict[type[BaseModel], frozenset[str]] = {
-    ProjectFile: frozenset({"live", "schedule", "alerts", "brokers"}),
-    FilesSource: frozenset({"url"}),
-    FileStream: frozenset({"external", "retention"}),
-    DeltaSource: frozenset(),
-    DeltaStream: frozenset(),
-    AsOf: frozenset(),
-    SilverTable: frozenset({"publish", "keys", "window"}),
-    Gold: frozenset(),
-    GoldLayers: frozenset({"raw"}),
-    Target: frozenset({"engine", "broker", "warehouse", "live", "format", "catalog"}),
-}
 _NOT_BUILT_KINDS = frozenset(
     {"postgres", "database", "mongodb", "redis", "rest", "graphql", "webhooks", "topic", "dlt", "singer"}
 )
@@ -51,7 +30,7 @@ def fit(root: Node, findings: Findings) -> ProjectFile | None:
         return ProjectFile.model_validate(root.plain(), by_alias=True, by_name=False)
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False, include_context=True):
-            path = _branched(root, _held_against(item["loc"]))
+            path = _meant(root, item["loc"])
             if path and not (path[0] == "sources" and len(path) > 1 and path[1] in strange):
                 _say(root, findings, path, str(item["type"]), item.get("ctx", {}))
     except RecursionError:
@@ -79,25 +58,110 @@ def _strange_sources(root: Node, findings: Findings) -> set[str]:
     return strange
 
 
-def _held_against(place: tuple[int | str, ...]) -> list[str]:
-    """Where pydantic found a mistake; in a source without the kind whose model found it."""
-    path = [str(part) for part in place]
-    return [*path[:2], *path[3:]] if path[0] == "sources" and len(path) > 2 else path
+def _meant(root: Node, place: tuple[int | str, ...]) -> list[str]:
+    """Where pydantic found a mistake, as a path of keys; empty where it tried a shape that is not meant.
+
+    Where several shapes are allowed it puts a name of its own for the shape into the path: the type of a source, the
+    class of a mapping, `str` or `list[str]`.
+    """
+    path: list[str] = []
+    parts = [str(part) for part in place]
+    annotation: Any = ProjectFile
+    node = root
+    while parts:
+        shapes = _shapes(annotation)
+        if len(shapes) > 1:
+            if not _fits(parts[0], shapes, node):
+                return []
+            annotation = _chosen(shapes, node, parts.pop(0))
+            continue
+        part = parts.pop(0)
+        path.append(part)
+        annotation, node = _below(annotation, part), _at(node, [part])
+    return path
 
 
-# Where several shapes are allowed pydantic tells what is wrong with each, under a name of its own for the shape.
-_UNIONS = {"from": 3, "with": 4}
+def _shapes(annotation: Any) -> list[Any]:
+    """What a value may be; None is no shape of its own to pydantic."""
+    annotation = _bare(annotation)
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return [_bare(one) for one in typing.get_args(annotation) if one is not type(None)]
+    return [annotation]
 
 
-def _branched(root: Node, path: list[str]) -> list[str]:
-    """The path without the shape's name; empty for a shape that is not meant there."""
-    at = _UNIONS.get(path[2], 0) if path[0] == "silver" and len(path) > 2 else 0
-    at = 3 if path[:2] == ["gold", "layers"] else at
-    if not at or len(path) <= at:
-        return path
-    node = _at(root, path[:at])
-    meant = ("AsOf" if node.is_mapping else "literal") if path[2] == "with" else ("list" if node.is_list else "str")
-    return [*path[:at], *path[at + 1 :]] if path[at].startswith(meant) else []
+def _bare(annotation: Any) -> Any:
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return annotation
+
+
+def _is_keys(shape: Any) -> bool:
+    return isinstance(shape, type) and issubclass(shape, Keys)
+
+
+def _tags(shape: Any) -> tuple[str, ...]:
+    """The values of `type` by which a mapping is told from others."""
+    tag = shape.model_fields.get("type") if _is_keys(shape) else None
+    found = () if tag is None else typing.get_args(_bare(tag.annotation))
+    return tuple(str(one) for one in found)
+
+
+def _fits(part: str, shapes: list[Any], node: Node) -> bool:
+    """Whether a shape that pydantic names is the one that whoever wrote this had in mind."""
+    if any(part in _tags(shape) for shape in shapes):
+        return True
+    classes = {shape.__name__ for shape in shapes if _is_keys(shape)}
+    kinds = {typing.get_origin(shape) for shape in shapes}
+    if node.is_mapping and (classes or dict in kinds):
+        return part in classes or part.startswith("dict")
+    if node.is_list and list in kinds:
+        return part.startswith("list")
+    scalars = [name for name in map(_scalar, shapes) if name is not None]
+    return part.startswith(tuple(scalars[:1])) if scalars else True
+
+
+def _scalar(shape: Any) -> str | None:
+    """How pydantic calls a shape that is no mapping and no list, by its beginning."""
+    if typing.get_origin(shape) is typing.Literal:
+        return "literal"
+    return shape.__name__ if isinstance(shape, type) and not _is_keys(shape) and shape not in (list, dict) else None
+
+
+def _chosen(shapes: list[Any], node: Node, part: str) -> Any:
+    tagged = [shape for shape in shapes if part in _tags(shape)]
+    named = [shape for shape in shapes if _is_keys(shape) and shape.__name__ == part]
+    listed = [shape for shape in shapes if typing.get_origin(shape) is (dict if node.is_mapping else list)]
+    return next(iter([*tagged, *named, *listed, *shapes]))
+
+
+def _below(annotation: Any, part: str) -> Any:
+    """What may stand under a key, or at a place of a list."""
+    shape = next(iter(_shapes(annotation)))
+    if _is_keys(shape):
+        fields = {found.alias or name: found.annotation for name, found in shape.model_fields.items()}
+        return fields.get(part)
+    arguments = typing.get_args(shape)
+    return arguments[-1] if arguments and typing.get_origin(shape) in (dict, list) else None
+
+
+def _model_at(path: list[str], root: Node) -> type[Keys] | None:
+    """Whose keys stand at a path."""
+    annotation, node = _one(ProjectFile, root), root
+    for part in path:
+        node = _at(node, [part])
+        annotation = _one(_below(annotation, part), node)
+    return annotation if _is_keys(annotation) else None
+
+
+def _one(annotation: Any, node: Node) -> Any:
+    """The shape that a value has of those that it may have."""
+    shapes = _shapes(annotation)
+    if len(shapes) == 1:
+        return shapes[0]
+    tagged = [shape for shape in shapes if node.is_mapping and node.string("type") in _tags(shape)]
+    mapped = [shape for shape in shapes if _is_keys(shape)] if node.is_mapping else []
+    listed = [shape for shape in shapes if typing.get_origin(shape) is (dict if node.is_mapping else list)]
+    return next(iter([*tagged, *mapped, *listed, *shapes]))
 
 
 def _say(root: Node, findings: Findings, path: list[str], kind: str, context: Mapping[str, Any]) -> None:
@@ -107,6 +171,9 @@ def _say(root: Node, findings: Findings, path: list[str], kind: str, context: Ma
     key = ".".join(path)
     if kind == "extra_forbidden":
         _unknown_key(root, findings, above, last)
+    elif kind == "value_error":
+        message, *cure = context["error"].args
+        findings.error(_at(root, path), message, cure=next(iter(cure), None), key=key or None)
     elif kind == "missing":
         at = _at(root, above[:-1]).key_place(above[-1]) if above else owner.place
         cure = f"write {last}: {_EXAMPLES.get(last, '…')}"
@@ -172,28 +239,12 @@ def _unknown_key(root: Node, findings: Findings, above: list[str], name: str) ->
     owner = _at(root, above)
     model = _model_at(above, root)
     place, key = owner.key_place(name), ".".join(above) or None
-    if model is not None and name in _NOT_BUILT[model]:
+    if model is not None and name in model.planned:
         findings.error(place, f"`{name}` is not built yet and would do nothing", cure="remove it", key=key)
         return
     known = [found.alias or attribute for attribute, found in model.model_fields.items()] if model is not None else []
     cure = did_you_mean(name, known) or f"known here: {', '.join(known)}"
     findings.error(place, f"unknown key `{shorten(name)}`", cure=cure, key=key)
-
-
-def _model_at(path: list[str], root: Node) -> type[BaseModel] | None:
-    """Whose keys stand at a path."""
-    whole = path[:1] == ["sources"] and _at(root, path[:2]).string("type") == "delta"
-    shapes: dict[tuple[str, int], type[BaseModel]] = {
-        ("", 0): ProjectFile,
-        ("sources", 2): DeltaSource if whole else FilesSource,
-        ("sources", 4): DeltaStream if whole else FileStream,
-        ("silver", 2): SilverTable,
-        ("silver", 4): AsOf,
-        ("gold", 1): Gold,
-        ("gold", 2): GoldLayers,
-        ("targets", 2): Target,
-    }
-    return shapes.get((path[0] if path else "", len(path)))
 
 
 def _at(node: Node, path: list[str]) -> Node:

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from pydantic import ValidationError
+
 from catchment import settings
 from catchment.contract import Column, Contract, Reference
 from catchment.naming import did_you_mean
+from catchment.reading.declaration import KINDS, stream_keys
 from catchment.reading.documents import Findings, Node, Place, shorten
 from catchment.reading.durations import seconds
 from catchment.reading.pointers import Reading, entries, is_there, listing
@@ -33,7 +36,7 @@ _WHOLE = ("merge", "history", "replace", "delete_insert")
 def follow(reading: Reading) -> None:
     """Look at every silver table; what is wrong goes to the reading's problems."""
     streams = {
-        f"{source}.{stream}": _Stream(node, full=found.string("type") == "delta" or _is(node, "full", True))
+        f"{source}.{stream}": _Stream(node, full=_is_whole(found, node))
         for source, found in reading.section("sources").items()
         for stream, node in entries(found, "streams").items()
     }
@@ -47,6 +50,15 @@ def follow(reading: Reading) -> None:
     _cycles(reading)
 
 
+def _is_whole(source: Node, stream: Node) -> bool:
+    """As its model tells; as its key `full` does where it has mistakes."""
+    keys = KINDS.get(source.string("type") or "")
+    try:
+        return keys is not None and stream_keys(keys).model_validate(stream.plain()).is_whole
+    except ValidationError:
+        return _is(stream, "full", True)
+
+
 def _is(node: Node, key: str, value: object) -> bool:
     found = node.get(key)
     return found is not None and found.value == value
@@ -54,7 +66,7 @@ def _is(node: Node, key: str, value: object) -> bool:
 
 @dataclass(frozen=True)
 class _Stream:
-    """A stream as its source declares it; a Delta table of others is read whole."""
+    """A stream as its source declares it."""
 
     node: Node
     full: bool

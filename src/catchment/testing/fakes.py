@@ -17,7 +17,8 @@ from catchment.errors import RetryableError
 from catchment.events import Event
 from catchment.interfaces import Engine, Lake, Listener, Source
 from catchment.project import Project
-from catchment.reading.declaration import FilesSource, FileStream, Gold, SilverTable, Target
+from catchment.reading.declaration import Gold, SilverTable, Target
+from catchment.reading.kinds.files import FilesSource, FileStream
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice, Order
 
 E = TypeVar("E", bound=Event)

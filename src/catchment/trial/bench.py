@@ -17,7 +17,8 @@ from catchment.inspect import quarantine_rows, query
 from catchment.interfaces import Listener
 from catchment.plan import plan
 from catchment.project import Project
-from catchment.reading.declaration import FilesSource, FileStream, SilverTable, Target
+from catchment.reading.declaration import SilverTable, Target
+from catchment.reading.kinds.files import FilesSource, FileStream
 from catchment.run import run
 from catchment.trial.cases import EXPECT, Case
 from catchment.trial.outcome import Trial, paired

@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from catchment.errors import ConfigError, DataError, SchemaDrift
-from catchment.reading.declaration import DeltaStream
+from catchment.reading.kinds.delta import DeltaStream
 from catchment.records import Batch, Budget, Cursor
 from catchment.sources.delta import DeltaSource
 from catchment.testing.sources import committed

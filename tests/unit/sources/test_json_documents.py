@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catchment.reading.declaration import FileStream
+from catchment.reading.kinds.files import FileStream
 from catchment.records import Budget
 from catchment.sources.cuts import Cut
 from catchment.sources.files import FilesSource

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catchment.errors import DataError, SchemaDrift
-from catchment.reading.declaration import FileStream
+from catchment.reading.kinds.files import FileStream
 from catchment.records import Budget, Cursor
 from catchment.sources import file_bytes, utf16
 from catchment.sources.files import FilesSource

@@ -1,0 +1,33 @@
+"""What every model of keys in catchment.yaml is, and what every stream tells those who know nothing of its source."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Keys(BaseModel):
+    """Keys of one mapping: frozen, and nothing that is not declared.
+
+    A check over more than one key raises ValueError(what is wrong, what to write instead).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
+
+    # Named in the design and not built, so that whoever writes them learns that they do nothing.
+    planned: ClassVar[frozenset[str]] = frozenset()
+
+
+class StreamKeys(Keys):
+    """A stream of any source."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Each load of it is all that there is, so that a key which is not in the newest one was deleted."""
+        return False
+
+    @property
+    def brings_documents(self) -> bool:
+        """Its rows are documents, in one column of JSON text, as far as the project tells."""
+        return False

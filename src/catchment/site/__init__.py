@@ -1,0 +1,1 @@
+"""The project as a web site that works without a server."""

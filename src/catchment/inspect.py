@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -237,7 +238,8 @@ def _inputs(
     for stream in declared.streams:
         bronze = connected.lake.open(naming.bronze_table(stream))
         feed = next(feed for feed in connected.project.feeds() if feed.name == stream)
-        fresh = arriving(connected.source(feed.name.partition(".")[0]), feed, bronze, engine, folder)
+        with contextlib.closing(connected.source(*feed.name.split("."))) as source:
+            fresh = arriving(source, feed, bronze, engine, folder)
         scans = [] if bronze is None else [bronze.scan()]
         if fresh is not None:
             files, schema = fresh

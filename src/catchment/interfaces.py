@@ -24,6 +24,7 @@ from catchment.records import (
     Description,
     Feed,
     FileForm,
+    Finding,
     Glance,
     Kept,
     Leftover,
@@ -45,7 +46,8 @@ Tell = Callable[["Event"], None]
 
 
 class Source(ABC):
-    """Reads rows from outside. One instance a step, one thread.
+    """Reads rows from outside. One instance a step, one thread; made of its name, its streams, the project's folder and
+    the other keys that its type has in catchment.yaml, references in them resolved.
 
     Guarantee: at least once from outside; exactly once in bronze, because the cursor rides in the commit that adds
     the rows.
@@ -79,6 +81,18 @@ class Source(ABC):
 
         Raises ConfigError where origins do not tell how far a feed was read.
         """
+
+    @abstractmethod
+    def probe(self, feed: Feed) -> Sequence[Finding]:
+        """What a run would meet, found by connecting: no such table, no right to read it, a cursor without an index.
+
+        One finding `ok` where nothing is wrong. Reads no rows, or one. Raises CatchmentError where nothing can be asked
+        at all, as `read` would.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is held of the outside, such as connections; it may be used again after that."""
 
 
 class Lake(ABC):
@@ -339,7 +353,10 @@ class Warehouse(ABC):
 
     @abstractmethod
     def served(self) -> Mapping[str, Any] | None:
-        """What the served gold was made of (`build`, `pins`, `project`, `models`), or None where there is none."""
+        """What the served gold was made of (`build`, `pins`, `project`, `models`), or None where there is none.
+
+        `rows` are those of its tables, by `schema.name`.
+        """
 
     @abstractmethod
     def kept(self) -> Sequence[Mapping[str, Any]]:

@@ -41,9 +41,12 @@ def pending(project: Project, target: str | None, steps: Sequence[Step]) -> Sequ
     outlook = _Outlook(Connected.of(project, target))
     found: dict[str, Pending] = {}
     before = needs(steps)
-    for step in steps:
-        waits = [need for need in sorted(before[step.id]) if found[need].is_new]
-        found[step.id] = outlook.of(step, waits)
+    try:
+        for step in steps:
+            waits = [need for need in sorted(before[step.id]) if found[need].is_new]
+            found[step.id] = outlook.of(step, waits)
+    finally:
+        outlook.close()
     outlook.recall.save([*(feed.name for feed in project.feeds()), _GOLD])
     return list(found.values())
 
@@ -65,6 +68,11 @@ class _Outlook:
             "publish": self._publish,
         }
         return told[step.kind](step, waits)
+
+    def close(self) -> None:
+        """Let go of the outside."""
+        for source in self._sources.values():
+            source.close()
 
     @cached_property
     def recall(self) -> Recall:

@@ -32,11 +32,13 @@ class Cursor:
     """A place in a feed: what lies before it has been read.
 
     `value` is small and goes into the progress object itself. `seen` names things that no order can tell (files that
-    were read); a source *receives* all of them and *returns* only those it adds.
+    were read); a source *receives* all of them and *returns* only those it adds, or, with `anew`, all that it wants to
+    receive the next time.
     """
 
     value: Mapping[str, JSON] = field(default_factory=dict)
     seen: pa.Table | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,14 @@ class Feed:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much one load may take before it is committed, in bytes of the source."""
+    """How much one load may take before it is committed, in bytes of the source.
+
+    With `rows` somebody wants a look only: what is read after so many is thrown away, so that a source may ask for no
+    more.
+    """
 
     bytes: int = 4 << 30
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,53 @@ class Batch:
     """Rows of a feed in reading order.
 
     Columns: `_origin` string, `_position` int64, `_defect` string and `_raw` binary (both null in a good row), then the
-    feed's own. `cursor` lies after the last row, or is None where a load may not end.
+    feed's own. `cursor` lies after the last row, or is None where a load may not end. `unchanged` says, of a batch with
+    a cursor, that the load which ends with it holds just what the last one held: it is thrown away.
     """
 
     rows: pa.Table
     cursor: Cursor | None = None
     bytes: int = 0
     notices: Sequence[Notice] = ()
+    unchanged: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What connecting told of a feed: `error`, a run would fail; `warning`, it would be slow or miss something."""
+
+    feed: str
+    severity: Literal["error", "warning", "ok"]
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundColumn:
+    """A column as a database declares it. `type` is a contract's logical type, `physical` the database's own word."""
+
+    name: str
+    type: str
+    physical: str = ""
+    required: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class FoundStream:
+    """A table, collection or list that a source could bring; `keys` are what its stream says in catchment.yaml.
+
+    `key` names its primary key, `references` are (columns, table, its columns), `rows` about how many there are.
+    `evidence` says by column or key of the stream why it is proposed.
+    """
+
+    name: str
+    keys: Mapping[str, JSON]
+    columns: Sequence[FoundColumn] = ()
+    key: Sequence[str] = ()
+    references: Sequence[tuple[Sequence[str], str, Sequence[str]]] = ()
+    rows: int | None = None
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -330,6 +377,42 @@ class TableStatus:
     waiting: int | None = None  # rows that refer to rows which are not there yet
     held: int | None = None  # rows of a span that a rule stopped
     gaps: Sequence[tuple[date, date]] | None = None  # first and last day without a row; None where nobody looked
+    score: float | None = None  # of the newest load, 0-100
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure of a load, of one column or of the table, and between what it usually lies.
+
+    None on a side on which nothing is bad; both where too few loads came before.
+    """
+
+    measure: str
+    column: str | None
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class QualityOfLoad:
+    """How good one load of a silver table was; `load` is the number of its commit, `rows` those that were judged."""
+
+    load: int
+    at: datetime
+    score: float | None
+    rows: int
+    rejected: int
+    measures: Sequence[Measured] = ()
+    unusual: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class QualityOfTable:
+    """The loads of a silver table, newest last."""
+
+    table: str
+    loads: Sequence[QualityOfLoad] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ stopped and told to make its own anew. Nothing is retried here; a Conflict start
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -137,8 +137,8 @@ def _again(connected: Connected, table: Table, old: Table | None) -> Readable | 
     feed = _feed(connected, table.name)
     if feed is None:
         return None
-    source = connected.source(feed.name.partition(".")[0])
-    about, news = (source.describe(feed, cursor) for cursor in (_cursor(old), _cursor(table)))
+    with closing(connected.source(*feed.name.split("."))) as source:
+        about, news = (source.describe(feed, cursor) for cursor in (_cursor(old), _cursor(table)))
     after = 0 if old is None else old.progress().generation
     going = parsed(f"SELECT _origin AS origin, count(*) AS n FROM t WHERE _load > {after:d} GROUP BY 1 ORDER BY 1")
     with _engine(connected) as engine:
@@ -368,7 +368,8 @@ def _recognized_stream(connected: Connected, engine: Engine[Any], table: Table) 
     loads = engine.fetch(parsed("SELECT DISTINCT _load AS load FROM t ORDER BY 1"), frames).column("load").to_pylist()
     readers = [_taken(connected, reader, table.name) for reader in connected.lake.list("silver")]
     newest = max([table.pin.generation, *loads, *readers])
-    cursor = connected.source(feed.name.partition(".")[0]).recognize(feed, origins)
+    with closing(connected.source(*feed.name.split("."))) as source:
+        cursor = source.recognize(feed, origins)
     # Whoever took a load of which there is no row may have taken rows that are gone.
     state = Progress(generation=newest, cursors={"land": dict(cursor.value)}, cut_off=tuple(_gaps(loads, newest)))
     return state, cursor.seen

@@ -249,6 +249,7 @@ class _Run:
         try:
             return Landing(step.id, feed, source, connected.lake, engine, self.tell, self._stopping).run()
         finally:
+            source.close()
             engine.close()
 
     def _refine(self, step: Step, connected: Connected) -> bool:

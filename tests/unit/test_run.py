@@ -83,6 +83,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> dict[str, ScriptedSource]:
         def acknowledge(self, feed: Any, cursor: Any) -> None:
             sources[feed.name].acknowledge(feed, cursor)
 
+        def close(self) -> None:
+            """Nothing is held."""
+
     monkeypatch.setattr(Connected, "source", lambda *_: OneOfMany())
     return sources
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ class Landing:
         batches = self.source.read(self.feed, _since(table), self.budget)
         landed = False
         for load in _loads(self._watched(batches)):
-            generation = self._land(load, generation)
-            landed = True
+            before, generation = generation, self._land(load, generation)
+            landed = landed or generation != before
         if table is None and not landed:
             # A slip in a path is silent otherwise: nothing to read is no error.
             for notice in self.source.describe(self.feed, None).notices:
@@ -67,7 +68,7 @@ class Landing:
             self.tell(Noticed(step=self.step, kind=notice.kind, message=notice.message))
 
     def _land(self, load: _Load, generation: int) -> int:
-        """Commit one load over `generation`; the table's generation after it."""
+        """Commit one load over `generation`; the table's generation after it, the same where nothing has changed."""
         first = load.peek()
         table = self._ready(first.rows.schema, generation)
         claim = table.claim(_SHARD)
@@ -75,11 +76,16 @@ class Landing:
         stamped = _Stamp(claim.number, schema)
         files = self.engine.write_batches(load.batches(stamped), schema, table.folder(), f"{claim.number:06d}")
         cursor = load.cursor()
+        if load.unchanged:
+            for file in files:
+                Path(file.path).unlink(missing_ok=True)
+            return generation
         before = table.progress()
-        progress = replace(before, cursors={**before.cursors, "land": dict(cursor.value)})
+        segments = () if cursor.anew else before.segments
+        progress = replace(before, cursors={**before.cursors, "land": dict(cursor.value)}, segments=segments)
         commit = table.commit(claim, Change(add=files), progress, seen=cursor.seen)
         self.source.acknowledge(self.feed, cursor)
-        items = 0 if cursor.seen is None else cursor.seen.num_rows
+        items = 0 if cursor.seen is None or cursor.anew else cursor.seen.num_rows
         if stamped.rows or items:
             self.tell(
                 RowsLanded(
@@ -116,8 +122,10 @@ def arriving(
     files: list[DataFile] = []
     schema = None
     for load in _loads(iter(batches)):
-        schema = _written_schema(load.peek().rows.schema)
-        files += engine.write_batches(load.batches(_Stamp(0, schema)), schema, folder, "preview")
+        arrives = _written_schema(load.peek().rows.schema)
+        written = engine.write_batches(load.batches(_Stamp(0, arrives)), arrives, folder, "preview")
+        if not load.unchanged:
+            schema, files = arrives, [*files, *written]
     return None if schema is None else (files, schema)
 
 
@@ -186,6 +194,7 @@ class _Load:
             self.bytes += first.bytes
         self._first = first
         self._cursor = first.cursor
+        self.unchanged = first.unchanged
 
     def peek(self) -> Batch:
         return self._first
@@ -201,6 +210,7 @@ class _Load:
                 raise AssertionError(message)
             self.bytes += batch.bytes
             self._cursor = batch.cursor
+            self.unchanged = batch.unchanged
             yield from stamp(batch.rows)
 
     def cursor(self) -> Cursor:

@@ -21,7 +21,7 @@ from deltalake.exceptions import DeltaError, DeltaProtocolError, TableNotFoundEr
 from catchment import naming
 from catchment.errors import ConfigError, DataError
 from catchment.interfaces import Source
-from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice
+from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding, Notice
 from catchment.sources.file_shape import Shape
 from catchment.sources.types import fitting, typed
 
@@ -92,6 +92,14 @@ class DeltaSource(Source):
 
     def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
         """A table does not want to hear."""
+
+    def probe(self, feed: Feed) -> Sequence[Finding]:
+        """Reads the table's log."""
+        found = self._open(feed)
+        return [Finding(feed.name, "ok", f"version {found.number}, {found.rows:,} rows")]
+
+    def close(self) -> None:
+        """Files are open while they are read."""
 
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
         """The newest version that has rows in bronze."""

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from catchment import naming
 from catchment.errors import ChangedFile, ConfigError, DataError, SchemaDrift
 from catchment.interfaces import Source
-from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice
+from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding, Notice
 from catchment.sources import listing
 from catchment.sources.file_bytes import FoundFile, ReadFile, ahead, content_hash
 from catchment.sources.file_shape import FileStream, Pinned, Shape
@@ -118,6 +118,17 @@ class FilesSource(Source):
 
     def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
         """A folder does not want to hear."""
+
+    def probe(self, feed: Feed) -> Sequence[Finding]:
+        """Looks at the folder."""
+        found = self.describe(feed, None)
+        if not found.notices:
+            size = f"{found.bytes / 1e6:,.1f} MB"
+            return [Finding(feed.name, "ok", f"{found.items:,} {'file' if found.items == 1 else 'files'}, {size}")]
+        return [Finding(feed.name, "warning", notice.message) for notice in found.notices]
+
+    def close(self) -> None:
+        """Files are open while they are read."""
 
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
         """Reads again what is still there, for its shape; files that have other rows now count as changed."""

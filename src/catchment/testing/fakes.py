@@ -19,7 +19,7 @@ from catchment.interfaces import Engine, Lake, Listener, Source
 from catchment.project import Project
 from catchment.reading.declaration import Gold, SilverTable, Target
 from catchment.reading.kinds.files import FilesSource, FileStream
-from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Notice, Order
+from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding, Notice, Order
 
 E = TypeVar("E", bound=Event)
 
@@ -42,6 +42,21 @@ class Tell:
 
 
 @dataclass(frozen=True)
+class Same:
+    """Rows that end a load which holds what the last one held."""
+
+    rows: pa.Table
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rows, and all that the source wants to be given as seen from now on."""
+
+    rows: pa.Table
+    seen: pa.Table
+
+
+@dataclass(frozen=True)
 class Crash:
     """The read ends here with this error, `times` times; then the script goes on."""
 
@@ -61,7 +76,7 @@ class End:
     """All there is when this is first met; the next read goes past it."""
 
 
-Part: TypeAlias = Open | Tell | Crash | Transient | End | Any  # or a table of Arrow
+Part: TypeAlias = Open | Tell | Same | Seen | Crash | Transient | End | Any  # or a table of Arrow
 
 
 class ScriptedSource(Source):
@@ -96,8 +111,10 @@ class ScriptedSource(Source):
                 continue
             rows = part if isinstance(part, pa.Table) else part.rows
             cursor = None if isinstance(part, Open) else Cursor({"place": place + 1})
+            if isinstance(part, Seen):
+                cursor = Cursor({"place": place + 1}, part.seen, anew=True)
             notices = part.notices if isinstance(part, Tell) else ()
-            yield Batch(rows=rows, cursor=cursor, bytes=rows.nbytes, notices=notices)
+            yield Batch(rows, cursor, rows.nbytes, notices, unchanged=isinstance(part, Same))
 
     def _ends(self, place: int, marker: Crash | Transient | End) -> bool:
         """Whether the read is over at this marker; raises what the marker says."""
@@ -117,6 +134,12 @@ class ScriptedSource(Source):
 
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
         return Cursor({"place": len(self.script)})
+
+    def probe(self, feed: Feed) -> Sequence[Finding]:
+        return [Finding(feed.name, "ok", f"{len(self.script)} parts")]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _place(since: Cursor | None) -> int:

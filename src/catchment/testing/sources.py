@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 
-from catchment.errors import DataError
+from catchment.errors import ConfigError, DataError
 from catchment.interfaces import Source
 from catchment.records import Batch, Budget, Cursor, Feed
 
@@ -26,6 +26,7 @@ class SourcePromises(ABC):
 
     whole: ClassVar[bool] = False  # each new item brings everything that there is, and only the newest is read
     refuses_halves: ClassVar[bool] = False  # what cannot be read stops it: the rest would count as deleted
+    forgetful: ClassVar[bool] = False  # rows in bronze do not tell how far it was read
 
     @abstractmethod
     def source(self) -> Source:
@@ -156,11 +157,51 @@ class SourcePromises(ABC):
         landed = pa.concat_tables([batch.rows.select(["_origin"]) for batch in self.batches()])
         counted = landed.append_column("rows", pa.array([1] * landed.num_rows)).group_by("_origin")
         origins = counted.aggregate([("rows", "sum")]).rename_columns(["_origin", "rows"])
+        if self.forgetful:
+            with pytest.raises(ConfigError) as refused:
+                self.source().recognize(self.feed(), origins)
+            assert refused.value.hint is not None
+            return
         cursor = self.source().recognize(self.feed(), origins)
         assert not self.source().describe(self.feed(), cursor).is_new
         assert rows_in(self.batches(cursor)) == []
         self.add_rows(4)
         assert len(rows_in(self.batches(cursor))) == (9 if self.whole else 4)
+
+    def test_probing_finds_nothing_wrong_and_reads_on(self) -> None:
+        self.add_rows(2)
+        source, feed = self.source(), self.feed()
+        found = source.probe(feed)
+        assert [one.feed for one in found] == [feed.name] * len(found)
+        assert "error" not in [one.severity for one in found]
+        assert source.probe(feed) == found
+        assert len(rows_in(source.read(feed, None, SMALLEST))) == 2
+
+    def test_a_closed_source_can_be_used_again(self) -> None:
+        self.add_rows(2)
+        source = self.source()
+        source.close()
+        assert len(rows_in(source.read(self.feed(), None, SMALLEST))) == 2
+        source.close()
+        source.close()
+        assert source.describe(self.feed(), None).is_new
+
+    def test_a_read_that_is_given_up_leaves_the_source_as_it_was(self) -> None:
+        self.add_rows(3)
+        self.add_rows(2)
+        source, feed = self.source(), self.feed()
+        begun = source.read(feed, None, SMALLEST)
+        next(begun)
+        begun.close()  # type: ignore[attr-defined]
+        assert len(rows_in(source.read(feed, None, SMALLEST))) == 5
+        source.close()
+
+    def test_who_wants_a_look_is_given_the_first_rows(self) -> None:
+        self.add_rows(5)
+        whole = rows_in(self.batches())
+        first = rows_in(self.source().read(self.feed(), None, Budget(rows=2)))
+        assert len(first) >= 2
+        assert first == whole[: len(first)]
 
     def _cursors(self) -> int:
         return sum(batch.cursor is not None for batch in self.batches())
@@ -184,7 +225,8 @@ def committed(since: Cursor | None, given: Sequence[Cursor]) -> Cursor | None:
     if not given:
         return since
     cursors = list(given) if since is None else [since, *given]
-    seen = [cursor.seen for cursor in cursors if cursor.seen is not None]
+    anew = [place for place, cursor in enumerate(cursors) if cursor.anew]
+    seen = [cursor.seen for cursor in cursors[anew[-1] if anew else 0 :] if cursor.seen is not None]
     return Cursor(given[-1].value, pa.concat_tables(seen) if seen else None)
 
 

@@ -18,7 +18,19 @@ from catchment.interfaces import Engine, Source, Table
 from catchment.lake.delta import DeltaLake
 from catchment.naming import BRONZE_COLUMNS, TableName
 from catchment.records import Batch, Budget, Cursor, Feed, Notice
-from catchment.testing.fakes import Crash, End, Heard, Open, ScriptedSource, Tell, Transient, Workbench, arrived
+from catchment.testing.fakes import (
+    Crash,
+    End,
+    Heard,
+    Open,
+    Same,
+    ScriptedSource,
+    Seen,
+    Tell,
+    Transient,
+    Workbench,
+    arrived,
+)
 from catchment.testing.sources import SourcePromises
 
 BRONZE = TableName("bronze", "src__rows")
@@ -127,6 +139,28 @@ def test_what_comes_after_the_end_lands_the_next_time(bench: Workbench) -> None:
 def test_the_cursor_rides_in_the_commit_that_brings_its_rows(bench: Workbench) -> None:
     bench.land(rows(1), rows(2))
     assert table(bench).progress().cursors["land"] == {"place": 2}
+
+
+def test_a_load_that_holds_what_the_last_one_held_is_thrown_away(bench: Workbench) -> None:
+    bench.land(rows(1, 2), Same(rows(1, 2)))
+    assert landed(bench) == [1, 2]
+    assert table(bench).progress().generation == 1
+    assert table(bench).progress().cursors["land"] == {"place": 1}
+    folder = Path(table(bench).folder())
+    assert len(list(folder.rglob("*.parquet"))) == 1
+    bench.land(Open(rows(3)), Same(rows(4)), rows(5))
+    assert landed(bench) == [1, 2, 5]
+
+
+def test_what_a_source_wants_to_be_given_as_seen_takes_the_place_of_what_it_saw(bench: Workbench) -> None:
+    def names(*found: str) -> pa.Table:
+        return pa.table({"name": found})
+
+    bench.land(Seen(rows(1), names("a")), Seen(rows(2), names("b", "c")))
+    seen = table(bench).seen()
+    assert seen is not None
+    assert seen.column("name").to_pylist() == ["b", "c"]
+    assert landed(bench) == [1, 2]
 
 
 def test_a_new_column_is_added_before_its_rows(bench: Workbench) -> None:

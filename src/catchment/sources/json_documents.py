@@ -129,7 +129,7 @@ class DocumentCutter:
         unfinished = not closes_itself and _MORE_OF_A_NUMBER.fullmatch(found.text, end) is not None
         if not last and (unfinished or (at_end and self._array)):
             return False
-        if at_end and self._array and not closes_itself:
+        if self._array and end == len(found.text) and not closes_itself:
             found.rest = "the array is not closed"  # and a number may have lost its end
             return False
         found.take(end)

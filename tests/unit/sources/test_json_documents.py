@@ -125,6 +125,15 @@ def test_every_byte_of_an_array_belongs_to_one_row(tmp_path: Path) -> None:
     assert [row["_position"] for row in found] == [4, 29, 40, 44]
 
 
+@pytest.mark.parametrize(("data", "found"), [("1, 2 ", ["1", "2"]), ("1, 2", ["1"]), ("null\n", ["null"])])
+def test_a_number_counts_in_an_array_that_is_cut_off_where_a_blank_shows_its_end(data: str, found: list[str]) -> None:
+    for size in (1, 100):
+        fed = Fed(data.encode(), size, array=True)
+        assert [text for _, text in fed.found] == found
+        assert fed.rest is not None
+        assert "the array is not closed" in fed.rest[1]
+
+
 def test_a_break_costs_what_follows_as_one_defect(tmp_path: Path) -> None:
     data = b'[{"id": 1}, {"id": 2}, {"id": }, {"id": 4}]'
     found = rows(tmp_path, data)

@@ -29,8 +29,9 @@ check: setup  ## format, lint, types, imports, docs
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
 
-services: setup  ## the same promises against real servers; the walk has none yet
-	@echo "no service tests yet: every system of this version runs in process"
+services: setup  ## the same promises against real servers: installs and runs what it needs
+	for script in tests/services/*/install.sh; do bash $$script || exit 1; done
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/services
 
 bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet machine
 	$(BIN)/python benchmarks/start_up/run.py

@@ -349,6 +349,7 @@ def test_references_in_a_path_are_looked_up_when_it_is_read(tmp_path: Path, monk
     stream = found.sources["src"].streams["orders"].model_copy(update={"path": "${env:WHERE}/*.csv"})
     source = found.sources["src"].model_copy(update={"streams": {"orders": stream}})
     found = replace(found, sources={"src": source})
+    monkeypatch.setattr("catchment.settings._given_out", {})  # a word of everyday life, for other tests
     monkeypatch.setenv("WHERE", "orders")
     assert go(found) == "done"
     assert len(tables(found)["bronze.src__orders"]) == 2

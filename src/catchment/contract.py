@@ -41,6 +41,7 @@ class Column:
     exclusive_maximum: str | int | float | None = None
     multiple_of: int | float | None = None
     derived: bool = False  # made by the refine function (`transformLogic`), not read from bronze
+    weight: float = 1.0  # in a load's score; 0 leaves the column out of it
     description: str | None = None
     classification: str | None = None
 
@@ -53,6 +54,7 @@ class RowRule:
     condition: str
     message: str
     column: str | None = None
+    weight: float = 1.0  # in a load's score, of a rule that is no column's
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,50 @@ class SetRule:
     """A figure over one load and the bounds it must lie in (None: open, bounds belong to the range).
 
     `measure`: `rows` refined, `rejected_share` (0-1) of rows read, `duplicates` of `columns` in the load, `nulls` in
-    `columns`.
+    `columns`, the `score` (0-100), or whether the load is `usual`.
     """
 
     name: str
-    measure: Literal["rows", "rejected_share", "duplicates", "nulls"]
+    measure: Literal["rows", "rejected_share", "duplicates", "nulls", "score", "usual"]
     message: str
     columns: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     unit: Literal["rows", "percent"] = "rows"
     severity: Literal["warn", "stop"] = "warn"  # stop: before the commit
+    usual: Usual | None = None
+
+
+@dataclass(frozen=True)
+class Usual:
+    """A load is compared with the `loads` before it and may lie so many deviations beside them.
+
+    `of` are (measure, column or None); empty: everything that is measured.
+    """
+
+    loads: int = 30
+    deviations: float = 3.0
+    of: tuple[tuple[str, str | None], ...] = ()
+
+    def covers(self, measure: str, column: str | None) -> bool:
+        return not self.of or (measure, column) in self.of
+
+
+# With fewer loads before it nothing is said of whether a load is usual.
+LEAST_LOADS = 7
+
+# What of a load is compared with the loads before it.
+TABLE_MEASURES = ("rows", "rejected_share", "score", "freshness")
+
+
+def column_measures(kind: str) -> tuple[str, ...]:
+    """The same of a column, by its type: the share of nulls, the mean, the share that is true, the mean length."""
+    more = {
+        **dict.fromkeys(("integer", "number", "decimal"), ("mean",)),
+        **dict.fromkeys(("string", "object", "array"), ("length",)),
+        "boolean": ("true",),
+    }
+    return ("nulls", *more.get(kind, ()))
 
 
 @dataclass(frozen=True)
@@ -123,8 +158,8 @@ class Contract:
         return told
 
 
-# What people read, what verdicts over a whole load use, and what `key` says already.
-_WORDS = frozenset({"name", "description", "classification", "unique", "key_position"})
+# What people read, what verdicts over a whole load and its score use, and what `key` says already.
+_WORDS = frozenset({"name", "description", "classification", "unique", "key_position", "weight"})
 _UNORDERED = frozenset({"enum", "null_markers"})
 _DECIDING = tuple((attribute.name, attribute.default) for attribute in fields(Column) if attribute.name not in _WORDS)
 

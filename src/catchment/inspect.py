@@ -23,6 +23,7 @@ from catchment.records import FileForm, Preview, Progress, QuarantineSummary, Re
 from catchment.silver import definition as definitions
 from catchment.silver.held import held_span
 from catchment.silver.judge import HELD, count_reasons, parsed, stacked
+from catchment.silver.quality import FIGURES
 from catchment.silver.rehearsal import rehearse
 from catchment.silver.rows import Rows, lookups, refer, referred_keys
 
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
 _REASONS = 20
 
-# The layers of which earlier versions are kept.
+# The layers of which earlier versions are kept; the figures of loads go with the versions of silver.
 _LAKE = ("bronze", "silver", "quarantine")
+_KEPT = (*_LAKE, naming.QUALITY)
 
 
 def query(project: Project, target: str | None, sql: str, as_of: int | datetime | None = None) -> pa.RecordBatchReader:
@@ -62,19 +64,26 @@ def write_query(
 
 def _tables(connected: Connected, sql: str, as_of: int | datetime | None) -> dict[TableName, Scan]:
     """Every table of the lake; only what the statement may mean is opened, for a lake can hold thousands."""
-    known = connected.reads.list()
+    known = _readable(connected)
     nothing = Scan(files=(), schema=pa.schema([]))
     if as_of is None:
         mentioned = sql.lower()
-        return {name: (_scan(connected, name) if name.name in mentioned else None) or nothing for name in known}
+        may = {name for name in known if name.name in mentioned and (name.layer in _LAKE or name.layer in mentioned)}
+        return {name: (_scan(connected, name) if name in may else None) or nothing for name in known}
     meant = _meant(sql, as_of, known)
     return {name: scan_as_of(connected, name, as_of) if name in meant else nothing for name in known}
+
+
+def _readable(connected: Connected) -> list[TableName]:
+    """Every table of the lake, and what is known of the loads of those in silver."""
+    found = connected.reads.list()
+    return [*found, *(TableName(naming.QUALITY, name.name) for name in found if name.layer == "silver")]
 
 
 def _meant(sql: str, as_of: int | datetime, known: Sequence[TableName]) -> set[TableName]:
     """The tables that a statement reads as of another time; those that are not there are told by the warehouse."""
     found = _mentioned(sql)
-    later = sorted(name for name in found if name.layer not in _LAKE)
+    later = sorted(name for name in found if name.layer not in _KEPT)
     if later:
         message = f"{later[0]} cannot be read as of {words(as_of)}: of gold only the build that is served can be read"
         raise ConfigError(message, hint="ask bronze, silver or quarantine, or leave the time out")
@@ -103,26 +112,41 @@ def scan_as_of(connected: Connected, name: TableName, as_of: int | datetime) -> 
 
     Versions of a quarantine table are those of its silver table: a verdict counts where silver's state names it.
     """
+    if name.layer == naming.QUALITY:
+        return _figures(connected, _opened_then(connected, naming.silver_table(name.name), as_of, as_of))
     silver = None
     at = as_of
     if name.layer == "quarantine":
         silver = connected.reads.open(naming.silver_table(name.name), as_of)
         at = as_of if silver is None or isinstance(as_of, datetime) else silver.history(1)[0].at
+    table = _opened_then(connected, name, at, as_of)
+    return _counting(table.scan(), silver) if name.layer == "quarantine" else table.scan()
+
+
+def _opened_then(connected: Connected, name: TableName, at: int | datetime, as_of: int | datetime) -> Table:
     table = connected.reads.open(name, at)
     if table is None:
         message = f"{name} was not there yet as of {words(as_of)}, or nothing from then is kept"
         raise ConfigError(message, hint=f"its versions: catchment status --versions {name}")
-    return _counting(table.scan(), silver) if name.layer == "quarantine" else table.scan()
+    return table
 
 
 def _scan(connected: Connected, name: TableName) -> Scan | None:
     """A table's rows; of a quarantine table those whose verdict counts: silver's state names its number."""
+    if name.layer == naming.QUALITY:
+        opened = connected.reads.open(naming.silver_table(name.name))
+        return None if opened is None else _figures(connected, opened)
     # Silver first: verdicts are written before the silver commit that names them.
     silver = connected.reads.open(naming.silver_table(name.name)) if name.layer == "quarantine" else None
     table = connected.reads.open(name)
     if table is None or name.layer != "quarantine":
         return None if table is None else table.scan()
     return _counting(table.scan(), silver)
+
+
+def _figures(connected: Connected, silver: Table) -> Scan:
+    """The figures of a silver table's loads, as its state names them."""
+    return Scan(files=tuple(connected.reads.seen_files(silver.name, silver.progress())), schema=FIGURES)
 
 
 def _counting(scan: Scan, silver: Table | None) -> Scan:

@@ -114,6 +114,10 @@ class Lake(ABC):
         """`Table.seen` of a table in this state, unopened."""
 
     @abstractmethod
+    def seen_files(self, name: TableName, progress: Progress) -> Sequence[str]:
+        """The Parquet files that hold it, oldest first."""
+
+    @abstractmethod
     def create(self, name: TableName, schema: pa.Schema) -> Table:
         """A new table at generation 0; the one that is there where another process was faster."""
 
@@ -174,7 +178,8 @@ class Table(ABC):
 
     @abstractmethod
     def seen(self, shard: int = 0) -> pa.Table | None:
-        """Everything that `Cursor.seen` ever added here, or None."""
+        """Everything that commits up to this version added as `seen`, or None: of bronze the files that were read, of
+        silver the figures of its loads."""
 
     @abstractmethod
     def scan(
@@ -213,6 +218,7 @@ class Table(ABC):
     def commit(self, claim: Claim, change: Change, progress: Progress, *, seen: pa.Table | None = None) -> Commit:
         """State first, then files out and in, in one commit through this handle. Raises Conflict.
 
+        What was `seen` is kept beside the state, and is there where the commit is.
         The generation of `progress` becomes the new one's parent: what is committed was made over it, mostly over the
         newest. A file of an older version may come in again. After it this handle is stale: open the table again.
         """

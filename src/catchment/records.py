@@ -24,6 +24,10 @@ class Abilities:
 
     acknowledges: bool = False  # the outside wants to hear that a cursor is committed
     keeps_types: bool = False  # rows arrive typed, not as text
+    brings_documents: bool = False  # rows arrive as documents, in one column of JSON text
+    takes_new: bool = False  # can bring what is new since the last read alone
+    takes_whole: bool = False  # can bring all there is each time, so that what is gone shows
+    resumes: bool = False  # a read that breaks off goes on behind its last load, the very first one too
     swaps: bool = False  # publishes all tables in one atomic change
 
 
@@ -72,8 +76,13 @@ class Notice:
         "dialect",
         "empty_file",
         "file_changed",
+        "left_out",
+        "lost",
         "nothing_found",
+        "replaces_all",
         "renamed_columns",
+        "said",
+        "window_shortened",
     ]
     message: str
     detail: Mapping[str, JSON] = field(default_factory=dict)
@@ -107,13 +116,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class FoundColumn:
-    """A column as a database declares it. `type` is a contract's logical type, `physical` the database's own word."""
+    """A column as a database declares it. `type` is a contract's logical type, `physical` the database's own word.
+
+    `path` says where it stands in a document (`$.price."$numberDecimal"`), where not under its name.
+    """
 
     name: str
     type: str
     physical: str = ""
     required: bool = False
     description: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,7 +174,8 @@ class Progress:
 
     `cursors` by step (`land`, `refine`), `judged` the numbers of refine runs whose verdicts count, as closed ranges,
     `waiting` those whose rows still wait for a reference, `definition` the fingerprint of what its rows were made
-    with, `cut_off` the loads that were taken out again (a rewind, a restore), as closed ranges.
+    with, `segments` what was seen on the way (files that were read, figures of loads), `cut_off` the loads that were
+    taken out again (a rewind, a restore), as closed ranges.
     """
 
     generation: int = 0
@@ -427,11 +441,29 @@ class TableVersion:
 
 
 @dataclass(frozen=True)
+class ModelStatus:
+    """A model, seed or snapshot of the served gold. `rows` is None for what is no table, `seconds` went into making it.
+
+    `is_fresh` is False where a silver table that it is made of is older by now, as gold holds it, than was promised;
+    None where nothing is promised.
+    """
+
+    table: str
+    layer: str | None
+    materialized: str
+    rows: int | None
+    seconds: float | None
+    is_fresh: bool | None = None
+
+
+@dataclass(frozen=True)
 class GoldStatus:
     """The served gold. `content_of` is the build whose content it has: another where somebody went back to it.
 
     `history` are models and snapshots (`schema.name`) that go on from build to build; `tests` were run on this build,
-    `warnings` are those of them that warned.
+    `warnings` are those of them that warned. `tables` and the `slowest` five of them are empty where it is not known
+    any more what dbt told of the build. `late` are silver tables that are older by now, as gold holds them, than was
+    promised.
     """
 
     build: int | None
@@ -443,6 +475,10 @@ class GoldStatus:
     tests: int | None = None
     warnings: Sequence[str] = ()
     exposures: Sequence[str] = ()
+    tables: Sequence[ModelStatus] = ()
+    slowest: Sequence[str] = ()
+    is_fresh: bool | None = None
+    late: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,9 @@ class DeltaLake(Lake):
     def seen(self, name: TableName, progress: Progress) -> pa.Table | None:
         return ProgressFolder(self._root, name, 0).seen(progress.segments)
 
+    def seen_files(self, name: TableName, progress: Progress) -> Sequence[str]:
+        return ProgressFolder(self._root, name, 0).paths(progress.segments)
+
     def create(self, name: TableName, schema: pa.Schema) -> DeltaLakeTable:
         path = self._path(name)
         path.mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,9 @@ class LayeredLake(Lake):
     def seen(self, name: TableName, progress: Progress) -> pa.Table | None:
         return self._of(name).seen(name, progress)
 
+    def seen_files(self, name: TableName, progress: Progress) -> Sequence[str]:
+        return self._of(name).seen_files(name, progress)
+
     def create(self, name: TableName, schema: pa.Schema) -> Table:
         self._refuse_bronze(name)
         return self.own.create(name, schema)

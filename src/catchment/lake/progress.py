@@ -1,7 +1,8 @@
 """Progress objects: what a generation number in a table's commit points to (docs/decisions/0003).
 
     <lake>/_progress/<layer>.<table>/<shard>/<generation>.json        the state, written once, before the commit
-    <lake>/_progress/<layer>.<table>/<shard>/<generation>-….parquet   things seen (files), in segments
+    <lake>/_progress/<layer>.<table>/<shard>/<generation>-….parquet   things seen, in segments: of bronze the files
+                                                                      that were read, of silver its loads' figures
     <lake>/_progress/_definitions/<fingerprint>.json                  what tables' rows were made with
 
 An object that no commit names is garbage. Nothing here is ever changed once a commit names it.
@@ -125,6 +126,10 @@ class ProgressFolder:
         for name in segments:
             os.utime(self._folder / name)
 
+    def paths(self, segments: Sequence[str]) -> list[str]:
+        """Where segments lie."""
+        return [str(self._folder / name) for name in segments]
+
     def seen(self, segments: Sequence[str]) -> pa.Table | None:
         """Everything that the named segments hold."""
         import pyarrow as pa
@@ -154,7 +159,8 @@ class ProgressFolder:
     def add_segment(self, claim: Claim, segments: Sequence[str], added: pa.Table) -> tuple[str, ...]:
         """Keep `added`; the names of all segments after it, each with more rows than all that follow it has.
 
-        So every start reads few of them, seven after a hundred loads of a file, and few rows are written twice.
+        So every start reads few of them, seven after a hundred commits of as many rows each, and few rows are written
+        twice.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from catchment.contract import Column, Contract, Freshness, Reference, RowRule, SetRule
+from catchment.contract import Column, Contract, Freshness, Reference, RowRule, SetRule, Usual
 from catchment.errors import Problem
 from catchment.reading.documents import Findings, Node, decode, parse
 from catchment.recall import Recall, digest
@@ -77,11 +77,19 @@ def _column_names(root: Node | None, table: str) -> list[str]:
     return [name for node in properties if (name := node.string("name"))]
 
 
+def _set_rule(**told: Any) -> SetRule:
+    if "usual" in told:
+        usual = told["usual"]
+        of = tuple((measure, column) for measure, column in usual.get("of", ()))
+        told["usual"] = Usual(**{**usual, "of": of})
+    return SetRule(**told)
+
+
 # Lists of values in a contract, and what they are made of; any other list is one of words and numbers.
 _PARTS: Mapping[str, Callable[..., Any]] = {
     "columns": Column,
     "row_rules": RowRule,
-    "set_rules": SetRule,
+    "set_rules": _set_rule,
     "references": Reference,
 }
 
@@ -91,6 +99,9 @@ def _encoded(found: Reading) -> dict[str, Any]:
     told = _said(found.contract)
     for part in _PARTS.keys() & told.keys():
         told[part] = [_said(value) for value in told[part]]
+    for rule in told.get("set_rules", ()):
+        if "usual" in rule:
+            rule["usual"] = _said(rule["usual"])
     if found.contract.freshness is not None:
         told["freshness"] = _said(found.contract.freshness)
     problems = [_said(problem) for problem in found.problems]

@@ -14,13 +14,13 @@ from pathlib import Path
 from catchment import settings
 from catchment.contract import Contract
 from catchment.errors import Problem
-from catchment.naming import LAYERS, did_you_mean, is_name
+from catchment.naming import SCHEMAS, did_you_mean, is_name
 from catchment.reading.contracts import Contracts
 from catchment.reading.documents import Findings, Node, Place, shorten
 
 # DuckDB and dbt already use these names in the database that is called after the project.
 _TAKEN = frozenset(
-    {*LAYERS, "stg", "std", "cur", "main", "system", "temp", "memory", "catchment", "information_schema"}
+    {*SCHEMAS, "stg", "std", "cur", "main", "system", "temp", "memory", "catchment", "information_schema"}
 )
 
 # These are part of what the project is: another value from outside would be another project.

@@ -64,6 +64,8 @@ def refused(name: TableName, version: int | None, held: Mapping[str, Any]) -> He
         lines.append(f"  most frequent reason: {held['reason']}")
     kept = f"still holds version {version}" if version is not None else "is still empty"
     lines.append(f"  {name} {kept}; {'the rejected rows are held' if rows else 'no row was rejected'}")
-    look = f"look: catchment quarantine show {name} --held" if rows else f"look: catchment preview {name}"
+    # `compared`: with the loads before it, which the quarantine does not tell. Older states do not say.
+    other = "quality" if held.get("compared") else "preview"
+    look = f"look: catchment quarantine show {name} --held" if rows else f"look: catchment {other} {name}"
     again = f", then catchment run --rebuild {name}" if held["anew"] else ""
     return Held("\n".join(lines), hint=f"{look}   ·   let it pass: catchment quarantine accept {name}{again}")

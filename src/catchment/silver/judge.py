@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from catchment.contract import Contract
+from catchment.contract import Contract, Reference
 from catchment.naming import BRONZE_COLUMNS, IDENTITY, literal, quoted
 from catchment.silver.conform import DOCUMENT, Conformed, sql_type
 from catchment.silver.rules import Fault
@@ -171,9 +171,7 @@ class Judge:
         """
         reasons = []
         for place, reference in enumerate(self.contract.references):
-            message = f"is not in silver.{reference.table}"
-            if len(reference.columns) > 1:
-                message = f"{', '.join(reference.columns)}: {message} ({', '.join(reference.to)})"
+            message = missing_message(reference)
             shown = " || ', ' || ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in reference.columns)
             column = reference.columns[0] if len(reference.columns) == 1 else None
             reasons.append(
@@ -235,6 +233,14 @@ class Judge:
 
 # What a row in quarantine is: rejected, waiting for a row that it refers to, or held with all of its span.
 REJECTED, WAITING, HELD = "rejected", "waiting", "held"
+
+
+def missing_message(reference: Reference) -> str:
+    """Why a row waits or is rejected whose reference names no row."""
+    message = f"is not in silver.{reference.table}"
+    if len(reference.columns) == 1:
+        return message
+    return f"{', '.join(reference.columns)}: {message} ({', '.join(reference.to)})"
 
 
 def _status(held: bool) -> str:

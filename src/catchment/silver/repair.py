@@ -22,9 +22,10 @@ from catchment.silver.differences import differences, refusal
 from catchment.silver.held import held_span
 from catchment.silver.judge import QUARANTINE, WAITING, parsed, stacked
 from catchment.silver.modes import Mode, mode_of
+from catchment.silver.rejects import commit_rejects, oldest_waiting, write_rejects
 from catchment.silver.rows import Figures, Rows
 from catchment.silver.span import Part, Span, refuse_unknown_loads, span
-from catchment.silver.taking import Taking, commit_rejects, oldest_waiting
+from catchment.silver.taking import Taking
 from catchment.silver.work import Work
 from catchment.silver.write import Gone, Writing, Written
 
@@ -252,7 +253,7 @@ class Repairing:
         every = self.refining.engine.kept(stacked(self.refining.engine, frames))
         if not self._count(every):
             return False
-        commit_rejects(self.refining, [every], claim, tell=False)
+        commit_rejects(self.refining, write_rejects(self.refining, [every], claim), claim, tell=False)
         return self._count(every, f"status = {literal(WAITING)}") > 0
 
     def _report(self, taken: Sequence[Rows], order: Order) -> None:

@@ -5,6 +5,7 @@ A row rule is a condition for being *wrong*, so that NULL, which is neither, cou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,14 +108,33 @@ def figures(rules: Sequence[SetRule]) -> dict[str, str]:
 
 
 def verdicts(
-    rules: Sequence[SetRule], measured: Mapping[str, int], *, read: int, rejected: int, good: int
+    rules: Sequence[SetRule],
+    measured: Mapping[str, int],
+    *,
+    read: int,
+    rejected: int,
+    good: int,
+    score: float | None = None,
+    unusual: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Verdict]:
-    """What each set rule says of a load; bounds of unit percent are shares of the rows they look at, times 100."""
+    """What each set rule says of a load; bounds of unit percent are shares of the rows they look at, times 100.
+
+    `score` is None where no row was judged. `unusual` says in words, by rule, what is not as in the loads before.
+    """
     said = []
     for rule in rules:
+        if rule.measure == "usual":
+            words = (unusual or {}).get(rule.name, ())
+            shown = "; ".join([*words, *([rule.message] if rule.message else [])])
+            said.append(Verdict(rule.name, not words, shown, severity=rule.severity))
+            continue
+        joint = ";"
         if rule.measure == "rejected_share":
             figure = rejected / read if read else 0.0
-            shown = f"{_percent(figure)} of {read:,} new rows were rejected"
+            shown, joint = f"{_percent(figure)} of {read:,} new rows were rejected", ","
+        elif rule.measure == "score":
+            figure = 100.0 if score is None else score
+            shown, joint = f"score {_tenths(figure)} of {read:,} new rows", ","
         elif rule.measure == "rows":
             figure = float(good)
             shown = f"{good:,} rows"
@@ -123,9 +143,13 @@ def verdicts(
             figure = 100.0 * count / good if rule.unit == "percent" and good else float(count)
             shown = f"{count:,} {rule.measure} in {', '.join(rule.columns)}"
         passed = (rule.minimum is None or figure >= rule.minimum) and (rule.maximum is None or figure <= rule.maximum)
-        joint = "," if rule.measure == "rejected_share" else ";"
         said.append(Verdict(rule.name, passed, f"{shown}{joint} {rule.message}", severity=rule.severity))
     return said
+
+
+def _tenths(score: float) -> str:
+    """`89.9`, cut and never rounded up to what it does not reach."""
+    return f"{math.floor(10 * score) / 10:.1f}"
 
 
 def _percent(share: float) -> str:

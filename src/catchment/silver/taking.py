@@ -10,26 +10,43 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from catchment import naming
 from catchment.errors import Held
-from catchment.events import CheckFailed, Noticed, RowsQuarantined, RowsRefined
+from catchment.events import CheckFailed, Noticed, RowsRefined
 from catchment.interfaces import Table
-from catchment.records import Change, Claim, Progress, Scan, Verdict
+from catchment.records import Change, Claim, DataFile, Progress, Scan, Verdict
 from catchment.silver import definition as definitions
+from catchment.silver import quality
 from catchment.silver.held import frequent_reason, held_span, refused
-from catchment.silver.judge import QUARANTINE, count_reasons, parsed, stacked
+from catchment.silver.judge import parsed, stacked
 from catchment.silver.modes import DELETED, mode_of
+from catchment.silver.rejects import commit_rejects, oldest_waiting, write_rejects
 from catchment.silver.rows import Figures, Rows, lookups, refer, referred_keys, silver_schema
 from catchment.silver.rules import figures, verdicts
 from catchment.silver.span import Part, referred_generations
+from catchment.silver.usual import unusual
 from catchment.silver.work import Work
 from catchment.silver.write import Gone, Writing, Written
 
-_REASONS_TOLD = 3
+
+@dataclass(frozen=True)
+class Weighed:
+    """What a commit would bring, written and measured: good rows, rejected and waiting ones, and their figures.
+
+    `told` are all rows, `judged` those that nobody has let pass.
+    """
+
+    taken: Sequence[Rows]
+    written: Written
+    rejects: Sequence[DataFile]
+    measured: Mapping[str, int]
+    load: quality.Load
+    told: Figures
+    judged: Figures
+    score: float | None  # of the judged ones
 
 
 @dataclass
@@ -54,30 +71,31 @@ class Taking:
             raise self._refused(held)
         refining.lake.keep_definition(fingerprint, definition)
         claim = self.silver.claim()
-        taken = self.take(claim)
-        refining.stopping()
-        written = self.write(taken, claim)
-        measured = self.measure(written, claim)
-        said = self._verdicts(taken, measured)
-        stops = (
-            [] if self.lenient else [verdict for verdict in said if not verdict.passed and verdict.severity == "stop"]
-        )
+        weighed = self.weigh(self.take(claim), claim)
+        said = self._verdicts(weighed)
+        stops = () if self.lenient else [one for one in said if not one.passed and one.severity == "stop"]
         refining.stopping()
         if stops:
-            self._hold(taken, written, stops, claim, fingerprint, spans)
-        self.quarantine(taken, claim)
+            self._hold(weighed, stops, claim, fingerprint, spans)
+        if weighed.rejects:
+            commit_rejects(refining, weighed.rejects, claim)
         refining.stopping()
+        progress = self._state(weighed, claim, fingerprint, spans)
+        seen = None if self._is_idle(weighed) else weighed.load.table()
+        self.silver.commit(claim, self.change(weighed.written), progress, seen=seen)
+        self._report(weighed, said, claim)
+
+    def _state(self, weighed: Weighed, claim: Claim, fingerprint: str, spans: Mapping[str, int]) -> Progress:
+        """The state of the commit, once the rejected rows are there."""
         before = () if any(part.again is not None for part in self.parts) else tuple(self.progress.waiting)
-        waiting = with_number(before, claim.number) if any(rows.figures.waiting for rows in taken) else before
+        waiting = with_number(before, claim.number) if weighed.told.waiting else before
         cursors = {
             **{name: value for name, value in self.progress.cursors.items() if name != "waiting"},
             "refine": {**self.progress.cursors.get("refine", {}), **spans},
-            **self._kept_for_later(taken, waiting),
+            **self._kept_for_later(weighed.taken, waiting),
         }
         judged = with_number(self.progress.judged, claim.number)
-        progress = replace(self.progress, cursors=cursors, judged=judged, waiting=waiting, definition=fingerprint)
-        self.silver.commit(claim, self.change(written), progress)
-        self._report(taken, measured, said, claim)
+        return replace(self.progress, cursors=cursors, judged=judged, waiting=waiting, definition=fingerprint)
 
     def take(self, claim: Claim) -> list[Rows]:
         """The rows of every part, computed."""
@@ -132,11 +150,51 @@ class Taking:
             return Change(add=written.add, remove="all", schema=silver_schema(self.refining.table), what="rebuild")
         return Change(add=written.add, remove=written.remove, what="refine")
 
-    def quarantine(self, taken: Sequence[Rows], claim: Claim) -> None:
-        """Commit the rejected and waiting rows under the silver commit's number."""
-        refining = self.refining
-        if any(rows.figures.rejected or rows.figures.waiting for rows in taken):
-            commit_rejects(refining, self.bad(taken), claim)
+    def weigh(self, taken: Sequence[Rows], claim: Claim) -> Weighed:
+        """Write the rows that pass and the others, and measure both; nothing is committed."""
+        refining, contract = self.refining, self.refining.table.contract
+        refining.stopping()
+        written = self.write(taken, claim)
+        told = sum((rows.figures for rows in taken), start=Figures())
+        judged = [
+            rows.counted(part.passed) if part.passed > part.compared else rows.figures
+            for part, rows in zip(self.parts, taken, strict=True)
+        ]
+        rejects = write_rejects(refining, self.bad(taken), claim) if told.rejected or told.waiting else []
+        made = refining.table.function is not None
+        wrong = quality.count_wrong(refining.engine, contract, rejects, self._let_pass, made=made)
+        measured, values = self.measure(written, claim)
+        load = quality.load_of(
+            contract,
+            number=claim.number,
+            kind=self._kind,
+            counts=told,
+            wrong=wrong.rows,
+            values=values,
+        )
+        strictly = sum(judged, start=Figures())
+        score = quality.score(contract, strictly.read - quality.waiting(wrong.judged), wrong.judged)
+        return Weighed(taken, written, rejects, measured, load, told, strictly, score)
+
+    @property
+    def _kind(self) -> str:
+        if self.anew:
+            return quality.REBUILD
+        return quality.REFINE if any(part.span.scan.files for part in self.parts) else quality.AGAIN
+
+    def _is_idle(self, weighed: Weighed) -> bool:
+        """Whether rows were tried again and wait on: that is no load."""
+        return self._kind == quality.AGAIN and not weighed.load.figures["rows", None]
+
+    @property
+    def _let_pass(self) -> str:
+        """A condition on rows that somebody has let pass, where all are taken again."""
+        passed = [
+            f"(_stream = {naming.literal(part.stream)} AND _load <= {part.passed:d})"
+            for part in self.parts
+            if part.passed
+        ]
+        return " OR ".join(passed) or "FALSE"
 
     def bad(self, taken: Sequence[Rows], *, held: bool = False) -> list[Any]:
         return [frame for rows in taken for frame in rows.bad(held=held)]
@@ -159,47 +217,61 @@ class Taking:
             found["waiting"] = {"since": oldest_waiting(self.refining, waiting).isoformat()}
         return found
 
-    def measure(self, written: Written, claim: Claim) -> dict[str, int]:
-        """Figures of the rows that this commit writes: how many are shown, and what the set rules ask."""
+    def measure(self, written: Written, claim: Claim) -> tuple[dict[str, int], dict[quality.Figure, Any]]:
+        """Counts of the rows that this commit writes, as the report and the set rules ask; and the figures of their
+        values."""
         table, engine = self.refining.table, self.refining.engine
         files = Scan(files=tuple(file.path for file in written.add), schema=silver_schema(table))
         mode = mode_of(table)
         hides = mode is not None and naming.HIDDEN in mode.own_columns().names
         shown = f"{naming.HIDDEN} IS NULL" if hides else "TRUE"
         deleted = f"{naming.HIDDEN} = '{DELETED}'" if hides else "FALSE"
-        wanted = [f"{sql} AS {naming.quoted(name)}" for name, sql in figures(table.contract.set_rules).items()]
-        rows = parsed(f"SELECT * FROM written WHERE _judged = {claim.number} AND {shown}")
+        ours = f"SELECT * FROM written WHERE _judged = {claim.number}"
         frames = {"written": engine.frame(files)}
-        passed = " OR ".join(
-            f"(_stream = {naming.literal(part.stream)} AND _load <= {part.passed:d})"
-            for part in self.parts
-            if part.passed
-        )
-        fresh = {"fresh": engine.query(rows, frames)}
-        judged = parsed(f"SELECT * FROM fresh WHERE NOT ({passed or 'FALSE'})")
-        fresh["judged"] = engine.query(judged, fresh)
-        wanted = ["(SELECT count(*) FROM fresh) AS _written", "count(*) AS _judged", *wanted]
-        counted = parsed(f"SELECT {', '.join(wanted)} FROM judged")
-        measured: dict[str, int] = engine.fetch(counted, fresh).to_pylist()[0]
-        gone = parsed(
-            f"SELECT count(*) AS n, count(*) FILTER (WHERE _row >= 0) AS said FROM written"
-            f" WHERE _judged = {claim.number} AND {deleted}"
-        )
-        row = engine.fetch(gone, frames).to_pylist()[0]
-        return {**measured, "_deleted": row["n"], "_said_deleted": row["said"]}
+        fresh = {"fresh": engine.query(parsed(f"{ours} AND {shown}"), frames)}
+        kept = quality.aggregates(table.contract)
+        asked = {"_judged": "count(*)", **figures(table.contract.set_rules)}
+        valued = {f"_value {place}": sql for place, sql in enumerate(kept.values())}
+        if self._let_pass == "FALSE":
+            found = self._aggregated({"_written": "count(*)", **asked, **valued}, fresh)
+        else:
+            found = self._aggregated({"_written": "count(*)", **valued}, fresh)
+            judged = {"judged": engine.query(parsed(f"SELECT * FROM fresh WHERE NOT ({self._let_pass})"), fresh)}
+            found |= self._aggregated(asked, judged)
+        values = {name: found.pop(place) for name, place in zip(kept, valued, strict=True)}
+        gone = parsed(f"SELECT count(*) AS n, count(*) FILTER (WHERE _row >= 0) AS said FROM ({ours} AND {deleted})")
+        row = engine.fetch(gone, frames).to_pylist()[0] if hides else {"n": 0, "said": 0}
+        return {**found, "_deleted": row["n"], "_said_deleted": row["said"]}, values
 
-    def _verdicts(self, taken: Sequence[Rows], measured: Mapping[str, int]) -> list[Verdict]:
+    def _aggregated(self, wanted: Mapping[str, str], frame: Mapping[str, Any]) -> dict[str, Any]:
+        """One row of aggregates over the one frame that is given."""
+        listed = ", ".join(f"{sql} AS {naming.quoted(name)}" for name, sql in wanted.items())
+        row: dict[str, Any] = self.refining.engine.fetch(
+            parsed(f"SELECT {listed} FROM {next(iter(frame))}"), frame
+        ).to_pylist()[0]
+        return row
+
+    def _verdicts(self, weighed: Weighed) -> list[Verdict]:
         """What the set rules say of all that nobody has let pass."""
-        judged = [rows.counted(max(part.passed, part.compared)) for part, rows in zip(self.parts, taken, strict=True)]
-        figures = sum(judged, start=Figures())
         rules = self.refining.table.contract.set_rules
-        return verdicts(rules, measured, read=figures.read, rejected=figures.rejected, good=figures.good)
+        before: list[quality.Load] = []
+        if any(rule.usual is not None for rule in rules) and self._kind == quality.REFINE:
+            least = max(rule.usual.loads for rule in rules if rule.usual is not None)
+            before = quality.loads(self.refining.lake, self.refining.name, self.progress, least=least)
+        said = {rule.name: unusual(weighed.load, before, rule.usual) for rule in rules if rule.usual is not None}
+        judged = weighed.judged
+        return verdicts(
+            rules,
+            weighed.measured,
+            read=judged.read,
+            rejected=judged.rejected,
+            good=judged.good,
+            score=weighed.score,
+            unusual=said,
+        )
 
-    def _report(
-        self, taken: Sequence[Rows], measured: Mapping[str, int], said: Sequence[Verdict], claim: Claim
-    ) -> None:
-        refining = self.refining
-        told = sum((rows.figures for rows in taken), start=Figures())
+    def _report(self, weighed: Weighed, said: Sequence[Verdict], claim: Claim) -> None:
+        refining, told, measured = self.refining, weighed.told, weighed.measured
         written = measured["_written"]
         refining.tell(
             RowsRefined(
@@ -247,18 +319,17 @@ class Taking:
 
     def _hold(
         self,
-        taken: Sequence[Rows],
-        written: Written,
+        weighed: Weighed,
         stops: Sequence[Verdict],
         claim: Claim,
         fingerprint: str,
         spans: Mapping[str, int],
     ) -> None:
         """Commit the rejected rows as held, and nothing else. Raises Held."""
-        refining = self.refining
-        for file in written.add:
+        refining, rules = self.refining, self.refining.table.contract.set_rules
+        for file in (*weighed.written.add, *weighed.rejects):
             Path(file.path).unlink(missing_ok=True)
-        bad = [refining.engine.kept(frame) for frame in self.bad(taken, held=True)]
+        bad = [refining.engine.kept(frame) for frame in self.bad(weighed.taken, held=True)]
         held = {
             "spans": dict(spans),
             "after": self._after(),
@@ -268,11 +339,12 @@ class Taking:
             "anew": self.anew,
             "silver": self.progress.generation,
             "message": "; ".join(verdict.message for verdict in stops),
+            "compared": any(rule.usual for rule in rules if rule.name in {verdict.rule for verdict in stops}),
             "reason": frequent_reason(refining.engine, bad),
-            "read": sum(rows.figures.read for rows in taken),
-            "rows": sum(rows.figures.rejected + rows.figures.waiting for rows in taken),
+            "read": weighed.told.read,
+            "rows": weighed.told.rejected + weighed.told.waiting,
         }
-        commit_rejects(refining, bad, claim, held=held)
+        commit_rejects(refining, write_rejects(refining, bad, claim), claim, held=held)
         for verdict in stops:
             refining.tell(
                 CheckFailed(
@@ -288,44 +360,6 @@ class Taking:
     def _refused(self, held: Mapping[str, Any]) -> Held:
         is_empty = not self.silver.progress().cursors.get("refine")
         return refused(self.refining.name, None if is_empty else self.silver.pin.version, held)
-
-
-def commit_rejects(
-    refining: Work,
-    frames: Sequence[Any],
-    claim: Claim,
-    *,
-    held: Mapping[str, Any] | None = None,
-    tell: bool = True,
-) -> None:
-    """Add rows to quarantine in a commit of its own; they count once silver's state names their number."""
-    lake, engine = refining.lake, refining.engine
-    name = naming.quarantine_table(claim.table)
-    table = lake.open(name) or lake.create(name, QUARANTINE)
-    prefix = f"{claim.number:06d}"
-    files = [file for frame in frames for file in engine.write(frame, table.folder(), prefix)]
-    progress = table.progress()
-    if held is not None:
-        progress = replace(progress, cursors={**progress.cursors, "held": held})
-    table.commit(table.claim(), Change(add=files, what="hold" if held is not None else "reject"), progress)
-    if held is not None or not tell:
-        return
-    written = Scan(files=tuple(file.path for file in files), schema=QUARANTINE)
-    frequent = engine.fetch(count_reasons(_REASONS_TOLD), {"rejects": engine.frame(written)}).to_pylist()
-    reasons = tuple((row["words"], row["n"]) for row in frequent)
-    count = sum(file.rows for file in files)
-    refining.tell(RowsQuarantined(step=refining.step, table=str(claim.table), rows=count, reasons=reasons))
-
-
-def oldest_waiting(refining: Work, numbers: Sequence[tuple[int, int]]) -> datetime:
-    """When the oldest row landed that waits under one of the numbers."""
-    quarantine = refining.lake.open(naming.quarantine_table(refining.name))
-    assert quarantine is not None
-    scan = quarantine.scan(within={"_judged": (numbers[0][0], numbers[-1][1])})
-    scan = replace(scan, judged=(), waiting=tuple(numbers))
-    oldest = parsed("SELECT min(_loaded_at) AS since FROM q")
-    since: datetime = refining.engine.fetch(oldest, {"q": refining.engine.frame(scan)}).column("since")[0].as_py()
-    return since or datetime.now(UTC)
 
 
 def with_number(numbers: Sequence[tuple[int, int]], number: int) -> tuple[tuple[int, int], ...]:

@@ -200,6 +200,24 @@ def _tables(folder: Path, but: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def figures(folder: Path) -> list[str]:
+    """What is kept of every load of the silver tables, oldest first, but for numbers of commits and for times."""
+    from catchment.connected import Connected
+    from catchment.naming import silver_table
+    from catchment.silver.quality import loads
+
+    project = _project(folder)
+    lake, found = Connected.of(project).lake, []
+    for name in project.silver:
+        glance = lake.glance(silver_table(name))
+        kept = [] if glance is None else loads(lake, silver_table(name), glance.progress)
+        for load in kept:
+            # Means of floating point are summed in no fixed order.
+            told = {name: round(value, 6) for name, value in load.figures.items() if name[0] != "freshness"}
+            found.append(f"{name} {load.kind} {told}")
+    return found
+
+
 def _rows(table: Any, but: Sequence[str]) -> list[str]:
     # delta-rs keeps columns where they were when a table is made anew with the same ones in another order.
     kept = table.select(sorted(name for name in table.column_names if name not in but))

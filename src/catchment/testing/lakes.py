@@ -452,6 +452,8 @@ class LakePromises(LakeWriting):
         seen = self.table(place).seen()
         assert seen is not None
         assert sorted(seen["path"].to_pylist()) == sorted(f"file {number}" for number in range(_MANY))
+        files = self.open(place).seen_files(SALES, self.table(place).progress())
+        assert pa.concat_tables([pq.read_table(file) for file in files]) == seen
         assert len(self.table(place).progress().segments) < _MANY
 
     def test_nothing_seen_is_none_and_what_lost_a_race_was_not_seen(self, place: Path) -> None:

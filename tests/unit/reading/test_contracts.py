@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from catchment.contract import Column, Contract, Freshness, Reference, RowRule, SetRule
+from catchment.contract import Column, Contract, Freshness, Reference, RowRule, SetRule, Usual
 from catchment.errors import Problem, ProjectProblems
 from catchment.project import Project, load_project
 from catchment.reading import contracts
@@ -106,9 +106,16 @@ def test_every_part_of_a_contract_survives() -> None:
         id="i",
         version="v",
         table="t",
-        columns=(column, Column("other", "string", "other", derived=True, description="d", classification="c")),
-        row_rules=(RowRule("r", "id > 1", "m", "id"),),
-        set_rules=(SetRule("s", "nulls", "m", ("id",), 0.5, 1.0, "percent", "stop"),),
+        columns=(
+            column,
+            Column("other", "string", "other", derived=True, weight=0.0, description="d", classification="c"),
+        ),
+        row_rules=(RowRule("r", "id > 1", "m", "id", 2.0),),
+        set_rules=(
+            SetRule("s", "nulls", "m", ("id",), 0.5, 1.0, "percent", "stop"),
+            SetRule("u", "usual", "", usual=Usual(7, 2.5, (("rows", None), ("nulls", "id")))),
+            SetRule("v", "usual", "", usual=Usual()),
+        ),
         references=(Reference(("id",), "users", ("user_id",)),),
         freshness=Freshness("id", 5),
         description="d",

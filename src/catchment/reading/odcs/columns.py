@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ _PATH = re.compile(r"""\$(\.[A-Za-z_][\w-]*|\."[^"]+"|\[[0-9]+\]|\['[^']+'\])*""
 _NOT_ACTED_ON = (
     "encryptedName", "partitioned", "partitionKeyPosition", "properties", "items",
 )  # fmt: skip
-_CUSTOM = ("formats", "nullMarkers")
+_CUSTOM = ("formats", "nullMarkers", "weight")
 
 
 def read_columns(schema: Node, table: str, version: str, findings: Findings) -> list[Draft]:
@@ -328,6 +329,22 @@ def _custom(draft: Draft, findings: Findings) -> None:
         draft.values["null_markers"] = tuple(
             item.text for item in _texts_of(found["nullMarkers"], "nullMarkers", draft.key, findings)
         )
+    weighs = weight(found, draft.key, findings)
+    if weighs is not None:
+        draft.values["weight"] = weighs
+
+
+def weight(found: dict[str, Node], key: str, findings: Findings) -> float | None:
+    """What of a load's score hangs on a column or a rule; None where it is not said."""
+    node = found.get("weight")
+    if node is None:
+        return None
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        message = f"weight must be a number from 0, not {node.kind()}"
+        findings.error(node, message, cure="write value: 3, or 0 to leave it out of the score", key=key)
+        return None
+    return float(value)
 
 
 def _inherit_null_markers(schema: Node, drafts: Sequence[Draft], findings: Findings) -> None:

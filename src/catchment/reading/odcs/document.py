@@ -10,6 +10,7 @@ from catchment.naming import did_you_mean
 from catchment.reading.documents import Findings, Node, parse
 from catchment.reading.odcs import keys
 from catchment.reading.odcs.columns import read_columns
+from catchment.reading.odcs.custom import finish_usual
 from catchment.reading.odcs.quality import Rules, finish, read_quality
 from catchment.reading.odcs.relationships import read_references
 
@@ -67,6 +68,7 @@ def _contract(root: Node | None, table: str, findings: Findings) -> Contract | N
     finish(rules)
     references = read_references(schema, drafts, table, findings)
     freshness = _freshness(root, schema, rules)
+    finish_usual(rules, is_fresh=freshness is not None)
     if findings.failed:
         return None
     return Contract(

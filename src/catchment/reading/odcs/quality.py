@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from catchment.contract import RowRule, SetRule
 from catchment.naming import did_you_mean, literal, quoted
 from catchment.reading.documents import Findings, Node, shorten
-from catchment.reading.odcs import conditions, keys
+from catchment.reading.odcs import keys
 from catchment.reading.odcs.columns import enum_value
+from catchment.reading.odcs.custom import Asked, read_custom
 from catchment.reading.odcs.options import Draft, pattern_fault
 
 METRICS = ("nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount")
-IMPLEMENTATIONS = ("condition", "rejectedShare")
 SEVERITIES = ("info", "warning", "error")
 _ON_COLUMN = "this metric looks at one column"
 
@@ -31,7 +31,9 @@ class Rules:
     findings: Findings
     row_rules: list[RowRule] = field(default_factory=list)
     set_rules: list[SetRule] = field(default_factory=list)
-    _names: set[str] = field(default_factory=set)
+    asked: list[Asked] = field(default_factory=list)  # what loads are to be usual in
+    # Reasons of ours that belong to no column; a rule of such a name gets a number.
+    _names: set[str] = field(default_factory=lambda: {"readable", "reference"})
 
     @property
     def names(self) -> list[str]:
@@ -45,8 +47,8 @@ class Rules:
         self._names.add(name)
         return name
 
-    def add_row(self, name: str, condition: str, message: str, column: str | None) -> None:
-        self.row_rules.append(RowRule(self.unique_name(name), condition, message, column))
+    def add_row(self, name: str, condition: str, message: str, column: str | None, weight: float = 1.0) -> None:
+        self.row_rules.append(RowRule(self.unique_name(name), condition, message, column, weight))
 
 
 def read_quality(owner: Node, draft: Draft | None, rules: Rules) -> None:
@@ -64,11 +66,11 @@ def read_quality(owner: Node, draft: Draft | None, rules: Rules) -> None:
             )
             continue
         keys.check_keys(node, keys.QUALITY, rules.findings, key)
-        _read_rule(_Rule(node, draft, rules, key))
+        _read_rule(Rule(node, draft, rules, key))
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """One entry of a quality list."""
 
     node: Node
@@ -94,7 +96,7 @@ class _Rule:
         return self.node.string("description") or self.node.string("name") or otherwise
 
 
-def _read_rule(rule: _Rule) -> None:
+def _read_rule(rule: Rule) -> None:
     kind = rule.node.string("type") or (
         "library" if "metric" in rule.node.entries() or "rule" in rule.node.entries() else ""
     )
@@ -105,7 +107,7 @@ def _read_rule(rule: _Rule) -> None:
     if kind == "library":
         _library(rule)
     elif kind == "custom":
-        _custom(rule)
+        read_custom(rule)
     elif kind == "sql":
         rule.not_acted_on("an SQL query", cure="a condition on rows is: type: custom, engine: catchment")
     else:
@@ -120,7 +122,7 @@ def _read_rule(rule: _Rule) -> None:
             rule.not_acted_on(unused, rule.node.get(unused))
 
 
-def _library(rule: _Rule) -> None:
+def _library(rule: Rule) -> None:
     node = rule.node.get("metric") or rule.node.get("rule")
     if node is None:
         rule.error(None, "a rule needs a metric", f"write metric: {METRICS[0]}, or one of {', '.join(METRICS[1:])}")
@@ -135,7 +137,7 @@ def _library(rule: _Rule) -> None:
         reader(rule, bounds)
 
 
-def _bounds(rule: _Rule) -> Bounds | None:
+def _bounds(rule: Rule) -> Bounds | None:
     """Least and most, both inside; None after a problem, or where the comparison is not acted on."""
     told = [(name, rule.node.get(name)) for name in _OPERATORS if name in rule.node.entries()]
     if not told:
@@ -184,7 +186,7 @@ _OPERATORS: dict[str, Callable[..., Bounds]] = {
 }
 
 
-def _unit(rule: _Rule) -> Literal["rows", "percent"] | None:
+def _unit(rule: Rule) -> Literal["rows", "percent"] | None:
     node = rule.node.get("unit")
     if node is None or node.value == "rows":
         return "rows"
@@ -194,7 +196,7 @@ def _unit(rule: _Rule) -> Literal["rows", "percent"] | None:
     return None
 
 
-def _exact(rule: _Rule, bounds: Bounds, unit: str) -> Bounds:
+def _exact(rule: Rule, bounds: Bounds, unit: str) -> Bounds:
     """Bounds belong to the range: `greater than 5 rows` is at least 6, and of a share the next number up."""
     least, most = bounds
     if "mustBeGreaterThan" in rule.node.entries() and least is not None:
@@ -205,7 +207,7 @@ def _exact(rule: _Rule, bounds: Bounds, unit: str) -> Bounds:
 
 
 def _add_set(
-    rule: _Rule, bounds: Bounds, measure: Literal["rows", "duplicates", "nulls"], columns: tuple[str, ...]
+    rule: Rule, bounds: Bounds, measure: Literal["rows", "duplicates", "nulls"], columns: tuple[str, ...]
 ) -> None:
     unit = _unit(rule)
     if unit is None:
@@ -227,18 +229,18 @@ def _range(least: float | None, most: float | None) -> str:
     return " and ".join(part for part in parts if part)
 
 
-def _none_allowed(rule: _Rule, bounds: Bounds) -> bool:
+def _none_allowed(rule: Rule, bounds: Bounds) -> bool:
     _, most = _exact(rule, bounds, "rows")
     return most is not None and most <= 0
 
 
-def _needs_column(rule: _Rule) -> Draft | None:
+def _needs_column(rule: Rule) -> Draft | None:
     if rule.draft is None:
         rule.error(rule.node.get("metric"), _ON_COLUMN, "list it under the quality of a property")
     return rule.draft
 
 
-def _nulls(rule: _Rule, bounds: Bounds) -> None:
+def _nulls(rule: Rule, bounds: Bounds) -> None:
     draft = _needs_column(rule)
     if draft is None:
         return
@@ -248,7 +250,7 @@ def _nulls(rule: _Rule, bounds: Bounds) -> None:
         _add_set(rule, bounds, "nulls", (draft.name,))
 
 
-def _arguments(rule: _Rule, known: tuple[str, ...]) -> dict[str, Node]:
+def _arguments(rule: Rule, known: tuple[str, ...]) -> dict[str, Node]:
     node = rule.node.get("arguments")
     if node is None:
         return {}
@@ -259,7 +261,7 @@ def _arguments(rule: _Rule, known: tuple[str, ...]) -> dict[str, Node]:
     return {name: value for name, value in node.entries().items() if name in known}
 
 
-def _missing(rule: _Rule, bounds: Bounds) -> None:
+def _missing(rule: Rule, bounds: Bounds) -> None:
     draft = _needs_column(rule)
     if draft is None:
         return
@@ -276,7 +278,7 @@ def _missing(rule: _Rule, bounds: Bounds) -> None:
         rule.rules.add_row(name, _not_in(draft.name, words), rule.message(f"{draft.name} is missing"), draft.name)
 
 
-def _invalid(rule: _Rule, bounds: Bounds) -> None:
+def _invalid(rule: Rule, bounds: Bounds) -> None:
     draft = _needs_column(rule)
     if draft is None:
         return
@@ -293,11 +295,11 @@ def _invalid(rule: _Rule, bounds: Bounds) -> None:
 
 
 def _is_restricted(draft: Draft) -> bool:
-    loose = {"source", "required", "unique", "key_position", "description", "classification", "null_markers"}
+    loose = {"source", "required", "unique", "key_position", "description", "classification", "null_markers", "weight"}
     return draft.type != "string" or bool(draft.values.keys() - loose)
 
 
-def _valid_values(rule: _Rule, draft: Draft, node: Node) -> None:
+def _valid_values(rule: Rule, draft: Draft, node: Node) -> None:
     values = [enum_value(draft, item, rule.rules.findings) for item in node.items()]
     if not values:
         rule.error(node, "validValues is empty: no value could pass", "list the values")
@@ -311,7 +313,7 @@ def _valid_values(rule: _Rule, draft: Draft, node: Node) -> None:
         draft.values["enum"] = both
 
 
-def _valid_pattern(rule: _Rule, draft: Draft, node: Node) -> None:
+def _valid_pattern(rule: Rule, draft: Draft, node: Node) -> None:
     wrong = pattern_fault(node.text)
     if wrong is not None:
         rule.error(node, *wrong)
@@ -330,7 +332,7 @@ def _valid_pattern(rule: _Rule, draft: Draft, node: Node) -> None:
         )
 
 
-def _duplicates(rule: _Rule, bounds: Bounds) -> None:
+def _duplicates(rule: Rule, bounds: Bounds) -> None:
     listed = _arguments(rule, ("properties",)).get("properties")
     if listed is not None:
         columns = tuple(item.text for item in listed.items())
@@ -354,88 +356,25 @@ def _duplicates(rule: _Rule, bounds: Bounds) -> None:
         _add_set(rule, bounds, "duplicates", columns)
 
 
-def _is_plain_unique(rule: _Rule, bounds: Bounds) -> bool:
+def _is_plain_unique(rule: Rule, bounds: Bounds) -> bool:
     """Whether the rule says no more than `unique: true`, which warns."""
     return _none_allowed(rule, bounds) and rule.severity == "warn"
 
 
-def _rows(rule: _Rule, bounds: Bounds) -> None:
+def _rows(rule: Rule, bounds: Bounds) -> None:
     if rule.node.string("unit") in ("percent", "%"):
         rule.error(rule.node.get("unit"), "rowCount counts rows", "remove the unit")
         return
     _add_set(rule, bounds, "rows", ())
 
 
-_READERS: dict[str, Callable[[_Rule, Bounds], None]] = {
+_READERS: dict[str, Callable[[Rule, Bounds], None]] = {
     "nullValues": _nulls,
     "missingValues": _missing,
     "invalidValues": _invalid,
     "duplicateValues": _duplicates,
     "rowCount": _rows,
 }
-
-
-def _custom(rule: _Rule) -> None:
-    engine = rule.node.string("engine")
-    if engine != "catchment":
-        cure = did_you_mean(engine or "", ("catchment",))
-        rule.not_acted_on(f"a rule for engine `{engine}`" if engine else "a custom rule without engine", cure=cure)
-        return
-    node = rule.node.get("implementation")
-    if node is None or not node.is_mapping or not node.entries():
-        rule.error(
-            node,
-            "implementation must be a mapping",
-            "write implementation: {condition: total >= 0} or {rejectedShare: 0.05}",
-        )
-        return
-    for name in node.entries():
-        if name not in IMPLEMENTATIONS:
-            cure = did_you_mean(name, IMPLEMENTATIONS) or f"there are {' and '.join(IMPLEMENTATIONS)}"
-            rule.error(node.get(name), f"engine catchment has no `{name}`", cure)
-    for name, reader in (("condition", _condition), ("rejectedShare", _rejected_share)):
-        value = node.get(name)
-        if value is not None:
-            reader(rule, value)
-
-
-def _condition(rule: _Rule, node: Node) -> None:
-    if not isinstance(node.value, str):
-        rule.error(node, f"condition must be SQL in text, not {node.kind()}", "write condition: total >= 0")
-        return
-    wrong = conditions.fault(node.value, rule.rules.names)
-    if wrong is not None:
-        rule.error(node, *wrong)
-        return
-    severity = rule.node.string("severity")
-    if severity in ("info", "warning"):
-        rule.not_acted_on(
-            f"severity {severity} of a condition", rule.node.get("severity"), cure="rows that break it are rejected"
-        )
-    condition = " ".join(node.value.split()) if "'" not in node.value and "--" not in node.value else node.value.strip()
-    column = rule.draft.name if rule.draft else None
-    rule.rules.add_row(
-        rule.name(shorten(condition)), condition, rule.message(f"not met: {shorten(condition, 120)}"), column
-    )
-
-
-def _rejected_share(rule: _Rule, node: Node) -> None:
-    value: Any = node.value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        rule.error(
-            node, f"rejectedShare must be a share from 0 to 1, not {node.kind()}", "write rejectedShare: 0.05 for 5 %"
-        )
-        return
-    message = rule.message(f"the contract allows {value * 100:g} %")
-    rule.rules.set_rules.append(
-        SetRule(
-            rule.rules.unique_name(rule.name("rejected share")),
-            "rejected_share",
-            message,
-            maximum=value,
-            severity=rule.severity,
-        )
-    )
 
 
 def finish(rules: Rules) -> None:

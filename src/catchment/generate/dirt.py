@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from catchment.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # A row carries one kind at most, so that the counts of the kinds add up to the count of dirty rows.
 KINDS_OF = {
@@ -70,16 +75,7 @@ class Dirt:
     bad_properties: float = 0.003  # the properties of an event are a text that is not JSON
 
     def __post_init__(self) -> None:
-        for rate in fields(self):
-            share = getattr(self, rate.name)
-            if not 0 <= share <= 1:
-                message = f"dirt: {rate.name} is {share}, a share lies between 0 and 1"
-                raise ConfigError(message)
-        for table, kinds in KINDS_OF.items():
-            total = sum(getattr(self, kind) for kind in kinds)
-            if total > 1:
-                message = f"dirt: the shares of {table} add up to {total:g}, a row carries one kind at most"
-                raise ConfigError(message, hint=f"lower some of: {', '.join(kinds)}")
+        check_shares(self, KINDS_OF)
 
     @classmethod
     def none(cls) -> Dirt:
@@ -91,11 +87,33 @@ class Dirt:
 
         Where the condition `later_only` does not hold, kinds that would be rejected are left out.
         """
-        bound, cases = 0.0, []
-        for kind in KINDS_OF[table]:
-            if kind == "orphans":  # a property of the whole order, see traffic.py
-                continue
-            low, bound = round(bound * 1_000_000), bound + getattr(self, kind)
-            guard = f" and {later_only}" if later_only and kind in REJECTED else ""
-            cases.append(f"when {draw} >= {low} and {draw} < {round(bound * 1_000_000)}{guard} then '{kind}'")
-        return f"case {' '.join(cases)} end"
+        # Orphans are a property of the whole order, see traffic.py.
+        shares = {kind: float(getattr(self, kind)) for kind in KINDS_OF[table] if kind != "orphans"}
+        return kind_drawn(shares, draw, guards=dict.fromkeys(REJECTED, later_only) if later_only else {})
+
+
+def check_shares(dirt: DataclassInstance, kinds_of: Mapping[str, Sequence[str]]) -> None:
+    """Raises ConfigError for a share outside 0-1, or where the shares of a table exceed 1 together."""
+    for rate in fields(dirt):
+        share = getattr(dirt, rate.name)
+        if not 0 <= share <= 1:
+            message = f"dirt: {rate.name} is {share}, a share lies between 0 and 1"
+            raise ConfigError(message)
+    for table, kinds in kinds_of.items():
+        total = sum(getattr(dirt, kind) for kind in kinds)
+        if total > 1:
+            message = f"dirt: the shares of {table} add up to {total:g}, a row carries one kind at most"
+            raise ConfigError(message, hint=f"lower some of: {', '.join(kinds)}")
+
+
+def kind_drawn(shares: Mapping[str, float], draw: str, *, guards: Mapping[str, str | None]) -> str:
+    """An SQL expression: the kind that `draw`, an even integer draw of a million, gives a row, or null.
+
+    A kind that has a guard, an SQL condition, is given where that holds only.
+    """
+    bound, cases = 0.0, []
+    for kind, share in shares.items():
+        low, bound = round(bound * 1_000_000), bound + share
+        guard = f" and {guards[kind]}" if guards.get(kind) else ""
+        cases.append(f"when {draw} >= {low} and {draw} < {round(bound * 1_000_000)}{guard} then '{kind}'")
+    return f"case {' '.join(cases)} end"

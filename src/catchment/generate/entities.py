@@ -1,12 +1,13 @@
 """Who buys and what is sold: users and products, with every change of them.
 
-All randomness is `draw(tag, key)`, 128 bits of MD5 over seed, tag and key, cut into slices: the same on every machine
-and in every version, whatever the number of threads. Money is counted in cents, instants in seconds since 1970.
+Money is counted in cents, instants in seconds since 1970; chance is that of `draws.py`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from catchment.generate.draws import literal, make_draws
 
 if TYPE_CHECKING:
     import duckdb
@@ -57,18 +58,6 @@ BRANDS = "Alder Birch & Co|Brightwater|Corrie|Fjell|Headland|Kestrel|Lowland|Mea
 STREETS = "Mill Lane|Rua Augusta|High Street|Bergstraße|Rue du Port|Calle Mayor|Via Roma|Storgatan|Kerkstraat"
 TIERS = ("bronze", "silver", "gold", "platinum")
 PRODUCTS = 240
-
-_MACROS = """
-create or replace temp macro draw(tag, key) as md5_number({seed} || ':' || tag || ':' || key);
-create or replace temp macro pick(h, place, n) as
-    ((((h >> (place * 16)::uhugeint) & 65535::uhugeint)::bigint * n) >> 16);
-create or replace temp macro wide(h, place, n) as
-    ((((h >> (place * 32)::uhugeint) & 4294967295::uhugeint)::ubigint * n::ubigint) >> 32)::bigint;
-create or replace temp macro name_of(tag, key) as cast(md5({seed} || ':' || tag || ':' || key) as uuid)::varchar;
-create or replace temp macro iso(s) as strftime(make_timestamp((s) * 1000000), '%Y-%m-%dT%H:%M:%SZ');
-create or replace temp macro european(s) as strftime(make_timestamp((s) * 1000000), '%d/%m/%Y %H:%M:%S');
-create or replace temp macro money(cents) as (cents)::integer * 0.01::decimal(3, 2);
-"""
 
 _PEOPLE = """
 create temp table people as
@@ -184,11 +173,15 @@ PRODUCT_COLUMNS = """
 PRODUCT_FROM = " from product_rows r join goods p on p.no = r.no "
 
 
-def literal(values: object) -> str:
-    """A Python value as SQL: texts quoted, sequences as lists."""
-    if isinstance(values, (list, tuple)):
-        return f"[{', '.join(literal(value) for value in values)}]"
-    return str(values) if isinstance(values, int) else "'" + str(values).replace("'", "''") + "'"
+def names() -> dict[str, object]:
+    """People's names as SQL, and how many there are."""
+    first, last = FIRST_NAMES.split(), LAST_NAMES.split()
+    return {"first_names": literal(first), "n_first": len(first), "last_names": literal(last), "n_last": len(last)}
+
+
+def brands() -> dict[str, object]:
+    """Makers' names as SQL, and how many there are."""
+    return {"brands": literal(BRANDS.split("|")), "n_brands": len(BRANDS.split("|"))}
 
 
 def make_entities(
@@ -197,15 +190,12 @@ def make_entities(
     """Tables `people`, `goods`, `user_rows` and `product_rows`; `kinds` are the dirt expressions of both."""
     old = max(1, users * 4 // 5)
     common = {"days": calendar.days, "first": calendar.first, "old": old, "new": max(1, users - old)}
-    connection.execute(_MACROS.format(seed=literal(str(seed))))
+    make_draws(connection, seed)
     connection.execute(
         _PEOPLE.format(
             **common,
             users=users,
-            first_names=literal(FIRST_NAMES.split()),
-            n_first=len(FIRST_NAMES.split()),
-            last_names=literal(LAST_NAMES.split()),
-            n_last=len(LAST_NAMES.split()),
+            **names(),
             n_countries=len(COUNTRIES),
             countries=literal([c[0] for c in COUNTRIES]),
             taxes=literal([c[1] for c in COUNTRIES]),
@@ -220,8 +210,7 @@ def make_entities(
             repriced=PRODUCTS * (calendar.days - 1) // 50,
             kind=kinds[1],
             n_goods=len(GOODS),
-            n_brands=len(BRANDS.split("|")),
-            brands=literal(BRANDS.split("|")),
+            **brands(),
             categories=literal([g[0] for g in GOODS]),
             subcategories=literal([g[1] for g in GOODS]),
             dearest=literal([g[2] for g in GOODS]),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catchment.generate.entities import PRODUCTS, literal
+from catchment.generate.draws import literal
+from catchment.generate.entities import PRODUCTS
 from catchment.generate.traffic import make_rows
 
 if TYPE_CHECKING:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catchment.generate.dirt import REJECTED
-
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -25,11 +23,12 @@ class Manifest:
     """Every file and every piece of dirt.
 
     `pieces` has one row per dirty row: `table`, `kind`, `file` (as in `files`), `row` (from 1, without the header).
-    Of a duplicate the second copy is the piece.
+    Of a duplicate the second copy is the piece. `refused` are the kinds that the template's contracts do not let pass.
     """
 
     files: tuple[WrittenFile, ...]
     pieces: pa.Table
+    refused: frozenset[str]
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -50,5 +49,5 @@ class Manifest:
         return sum(number for (at, what), number in self.dirt().items() if what == kind and table in (None, at))
 
     def rejects(self, table: str | None = None) -> int:
-        """Rows that the contracts of template `shop` refuse."""
-        return sum(number for (at, what), number in self.dirt().items() if what in REJECTED and table in (None, at))
+        """Rows that the contracts of the template refuse."""
+        return sum(number for (at, what), number in self.dirt().items() if what in self.refused and table in (None, at))

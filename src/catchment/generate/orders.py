@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catchment.generate.entities import PRODUCTS, STREETS, literal
+from catchment.generate.draws import literal
+from catchment.generate.entities import PRODUCTS, STREETS
 from catchment.generate.traffic import make_rows
 
 if TYPE_CHECKING:

@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catchment.errors import ConfigError
 from catchment.generate import entities, events, orders
-from catchment.generate.dirt import Dirt
-from catchment.generate.manifest import Manifest, WrittenFile
+from catchment.generate.dirt import REJECTED, Dirt
 from catchment.generate.traffic import Calendar, Traffic, make_days
+from catchment.generate.writing import Output, write
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
+
+    from catchment.generate.manifest import Manifest
 
 # Fixed, so that the figures of a demo are the same on every day.
 SHOP_START = date(2026, 10, 22)
-
-_CSV = "format csv, header true, delimiter ',', quote '\"', nullstr ''"
-# One column of finished text: no quoting, and a delimiter that no line holds.
-_LINES = "format csv, header false, delimiter '\x1f', quote '', escape ''"
-
-
-@dataclass(frozen=True)
-class _Output:
-    """How the rows of a table become files: `rows` is the numbered table, aliased r in `source`."""
-
-    table: str
-    prefix: str
-    rows: str
-    columns: str
-    source: str
-    suffix: str = "csv"
-
-    def path(self, calendar: Calendar, day: int) -> str:
-        # Each seventh file of events comes packed, as exports do at the end of a week.
-        packed = ".gz" if self.suffix == "jsonl" and day % 7 == 6 else ""
-        return f"data/{self.table}/{self.prefix}-{calendar.day(day).isoformat()}.{self.suffix}{packed}"
 
 
 def generate_shop(
@@ -71,12 +50,7 @@ def generate_shop(
     calendar = Calendar(start, days)
     with duckdb.connect(":memory:") as connection:
         _make_tables(connection, calendar, traffic, dirt, seed=seed, users=users, scale=scale)
-        outputs = _outputs()
-        counts = {output.table: _rows_by_day(connection, output) for output in outputs}
-        targets = [folder / o.path(calendar, day) for o in outputs for day in counts[o.table]]
-        _refuse_to_overwrite(folder, targets)
-        files = [file for o in outputs for file in _write(connection, calendar, o, counts[o.table], folder)]
-        return Manifest(tuple(files), _pieces(connection, calendar, outputs))
+        return write(connection, _outputs(calendar), folder, refused=REJECTED)
 
 
 def _make_tables(
@@ -97,51 +71,21 @@ def _make_tables(
     events.make_events(connection, calendar, dirt)
 
 
-def _outputs() -> Sequence[_Output]:
+def _outputs(calendar: Calendar) -> Sequence[Output]:
+    def output(table: str, rows: str, columns: str, source: str) -> Output:
+        return Output(table, rows, columns, source, [_path(table, calendar, day) for day in range(calendar.days)])
+
     return (
-        _Output("users", "users", "user_rows", entities.user_columns(), entities.USER_FROM),
-        _Output("products", "products", "product_rows", entities.PRODUCT_COLUMNS, entities.PRODUCT_FROM),
-        _Output(
-            "transactions", "transactions", "transactions_rows", orders.transaction_columns(), orders.TRANSACTION_FROM
-        ),
-        _Output("user_events", "events", "user_events_rows", events.event_columns(), events.event_source(), "jsonl"),
+        output("users", "user_rows", entities.user_columns(), entities.USER_FROM),
+        output("products", "product_rows", entities.PRODUCT_COLUMNS, entities.PRODUCT_FROM),
+        output("transactions", "transactions_rows", orders.transaction_columns(), orders.TRANSACTION_FROM),
+        output("user_events", "user_events_rows", events.event_columns(), events.event_source()),
     )
 
 
-def _rows_by_day(connection: duckdb.DuckDBPyConnection, output: _Output) -> dict[int, int]:
-    counted = connection.execute(f"select day, count(*) from {output.rows} group by day order by day").fetchall()
-    return {int(day): int(rows) for day, rows in counted}
-
-
-def _refuse_to_overwrite(folder: Path, targets: Sequence[Path]) -> None:
-    present = [target for target in targets if target.exists()]
-    if present:
-        message = f"{len(present)} files are in the way, the first is {present[0].relative_to(folder)} in {folder}"
-        raise ConfigError(message, hint="generate into a new folder, or remove its data/ first")
-
-
-def _write(
-    connection: duckdb.DuckDBPyConnection, calendar: Calendar, output: _Output, counts: dict[int, int], folder: Path
-) -> list[WrittenFile]:
-    files = []
-    for day, rows in counts.items():
-        path = output.path(calendar, day)
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        target = entities.literal(str(folder / path))
-        packed = ", compression gzip" if path.endswith(".gz") else ", compression none"
-        options = (_LINES if output.suffix == "jsonl" else _CSV) + packed
-        select = f"select {output.columns} {output.source} where r.day = {day} order by r.line"
-        connection.execute(f"copy ({select}) to {target} ({options})")
-        files.append(WrittenFile(output.table, path, rows))
-    return files
-
-
-def _pieces(connection: duckdb.DuckDBPyConnection, calendar: Calendar, outputs: Sequence[_Output]) -> pa.Table:
-    parts = []
-    for output in outputs:
-        paths = entities.literal([output.path(calendar, day) for day in range(calendar.days)])
-        parts.append(
-            f"select '{output.table}' as \"table\", kind, {paths}[1 + day] as file, line as row "
-            f"from {output.rows} where kind is not null"
-        )
-    return connection.execute(f"{' union all '.join(parts)} order by 1, 3, 4").to_arrow_table()
+def _path(table: str, calendar: Calendar, day: int) -> str:
+    if table != "user_events":
+        return f"data/{table}/{table}-{calendar.day(day).isoformat()}.csv"
+    # Each seventh file of events comes packed, as exports do at the end of a week.
+    packed = ".gz" if day % 7 == 6 else ""
+    return f"data/{table}/events-{calendar.day(day).isoformat()}.jsonl{packed}"

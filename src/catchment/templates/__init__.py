@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # Builders of packages leave out what a nested .gitignore names, so it travels under a name without the dot.
 _RENAMED = {"gitignore": ".gitignore"}
-_NAMES = ("blank", "shop")
+_NAMES = ("blank", "shop", "sales")
+# Folders that a template fills with data, always the same.
+_FILLED = {"blank": (), "shop": ("data",), "sales": ("data", "inbox")}
 _PROJECT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -28,8 +30,8 @@ def template_names() -> tuple[str, ...]:
 def write_template(name: str, folder: Path, *, project_name: str) -> list[Path]:
     """Write the template into `folder`, made where it is absent, and give every file written, project files first.
 
-    `shop` brings 30 days of data along, always the same. Nothing is written where one of the files is in the way:
-    ConfigError names them. Raises ConfigError for a template that does not exist too.
+    `shop` brings 30 days of data along and `sales` ten months, always the same. Nothing is written where one of the
+    files is in the way: ConfigError names them. Raises ConfigError for a template that does not exist too.
     """
     if name not in _NAMES:
         hint = did_you_mean(name, _NAMES) or f"there are {', '.join(_NAMES)}"
@@ -39,7 +41,7 @@ def write_template(name: str, folder: Path, *, project_name: str) -> list[Path]:
         message = f"`{project_name}` cannot be a project's name"
         raise ConfigError(message, hint="take letters, digits, - and _, a letter first")
     contents = dict(_contents(name, project_name))
-    _refuse_to_overwrite(folder, [*contents, *(["data"] if name == "shop" else [])])
+    _refuse_to_overwrite(folder, [*contents, *_FILLED[name]])
     for path, content in contents.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +81,9 @@ def _refuse_to_overwrite(folder: Path, paths: list[str]) -> None:
 
 
 def _data(name: str, folder: Path) -> list[str]:
-    if name != "shop":
+    if not _FILLED[name]:
         return []
-    from catchment.generate import generate_shop
+    from catchment.generate import generate_sales, generate_shop
 
-    return [file.path for file in generate_shop(folder).files]
+    generated = generate_shop(folder) if name == "shop" else generate_sales(folder)
+    return [file.path for file in generated.files]

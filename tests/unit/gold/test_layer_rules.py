@@ -166,7 +166,7 @@ def test_a_model_that_dbt_cannot_compile_is_a_problem_with_its_place(folder: Pat
     assert "nowhere" in problem.message
 
 
-@pytest.mark.parametrize("name", ["shop", "blank"])
+@pytest.mark.parametrize("name", ["shop", "sales", "blank"])
 def test_our_templates_keep_every_rule_without_an_allow(name: str, tmp_path: Path) -> None:
     write_template(name, tmp_path, project_name="corner_shop")
     assert check_project(tmp_path, [layer_rules]) == []

@@ -103,6 +103,14 @@ def test_rows_that_a_field_decides_are_met_but_what_is_made_of_them_only_with_ro
     assert "gold.daily_sales.revenue" in shop.goes_into("gold.dim_users.country", rows=True)
 
 
+def test_the_board_of_the_shop_shows_countries_and_nothing_that_is_private(shop: Traced) -> None:
+    def exposures(field: str) -> list[str]:
+        return [one["exposure"] for one in json.loads(shop.call(impact, field, "--json").stdout)["exposures"]]
+
+    assert exposures("drops.users.country") == ["sales_board"]
+    assert exposures("drops.users.email") == []
+
+
 def test_a_field_within_a_document_is_met_by_what_holds_it_and_by_what_lies_inside(shop: Traced) -> None:
     assert shop.graph.places("drops.user_events.properties") == [
         ("drops.user_events", "properties.results_count"),

@@ -1,0 +1,4 @@
+{# Layers are the schemas, without dbt's prefix: stg, std, cur. #}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ (custom_schema_name or target.schema) | trim }}
+{%- endmacro %}

@@ -36,6 +36,7 @@ services: setup  ## the same promises against real servers: installs and runs wh
 bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet machine
 	$(BIN)/python benchmarks/start_up/run.py
 	$(BIN)/python benchmarks/csv_to_gold/run.py
+	$(BIN)/python benchmarks/gold_build/run.py
 	$(BIN)/python benchmarks/many_tables/run.py
 	$(BIN)/python benchmarks/growing/increments.py
 	$(BIN)/python benchmarks/growing/fifty_million.py

@@ -122,11 +122,14 @@ class Connected:
         return engine
 
     def source(self, name: str, only: str | None = None) -> Source:
-        """A source with its streams, or with the one that is asked for; references in what it is told are resolved."""
+        """A source with its streams, or with the one that is asked for and those it needs; references are resolved."""
         settings = self.project.sources[name]
         kind = registry.implementation("sources", settings.type)
         told = {key: getattr(settings, key) for key in type(settings).model_fields if key not in ("type", "streams")}
-        chosen = {stream: found for stream, found in settings.streams.items() if only in (None, stream)}
+        wanted = list(settings.streams) if only is None else [only]
+        for stream in wanted:
+            wanted += [beside for beside in settings.streams[stream].beside if beside not in wanted]
+        chosen = {stream: settings.streams[stream] for stream in wanted}
         source: Source = kind(
             name=name,
             streams=self._resolved(chosen, f"sources.{name}.streams"),
@@ -151,15 +154,16 @@ class Connected:
     def mark(self, feed: str) -> str | None:
         """Changes with the stream `source.stream`: with what lies outside, and with what the project says of it.
 
-        Nothing is read for it. None for a kind of source that cannot tell.
+        Nothing is read for it. None for a kind of source, or a place, that cannot tell.
         """
         source, _, stream = feed.partition(".")
-        looked: Callable[[str, Path], str] | None = registry.if_any("marks", self.project.sources[source].type)
+        looked: Callable[[str, Path], str | None] | None = registry.if_any("marks", self.project.sources[source].type)
         if looked is None:
             return None
         settings = self.project.sources[source].streams[stream]
-        path = self._outside(settings.path, f"sources.{source}.streams.{stream}.path")
-        return digest(path, settings.model_dump_json(), looked(path, self.project.folder))
+        path = self._outside(getattr(settings, "path", ""), f"sources.{source}.streams.{stream}.path")
+        found = looked(path, self.project.folder)
+        return None if found is None else digest(path, settings.model_dump_json(), found)
 
     def silver(self, name: str) -> Table:
         """A silver table as the project declares it."""
@@ -256,5 +260,6 @@ class Connected:
             table = self.reads.open(naming.silver_table(name))
             if table is not None:
                 scan = table.scan()
-                found[naming.silver_table(name)] = Pinned(scan=scan, pin=table.pin, columns=tuple(scan.schema.names))
+                columns, contract = tuple(scan.schema.names), self.project.contracts.get(name)
+                found[naming.silver_table(name)] = Pinned(scan, table.pin, columns, contract)
         return found

@@ -161,7 +161,10 @@ class Noticed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckFailed(Event):
-    """A rule over a load, or a gold test; `severity` is warn or stop."""
+    """A rule over a load, a gold test, or the `freshness` of a table that gold was built over.
+
+    `severity` is warn or stop.
+    """
 
     step: str
     table: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,17 @@ from catchment.gold.build import changes, content
 from catchment.inspect import standing_rejects
 from catchment.naming import TableName
 from catchment.project import Project
-from catchment.records import GoldStatus, LastRun, Progress, Scan, Status, TableStatus, TableVersion
+from catchment.records import GoldStatus, LastRun, ModelStatus, Progress, Scan, Status, TableStatus, TableVersion
 from catchment.silver.definition import Table
 from catchment.silver.held import held_span
 from catchment.silver.judge import parsed
+from catchment.silver.quality import newest_score
 
 if TYPE_CHECKING:
     from catchment.interfaces import Engine
+
+# So many models are named as the slowest.
+_SLOWEST = 5
 
 
 def status(project: Project, target: str | None, *, now: datetime | None = None, gaps: bool = False) -> Status:
@@ -35,7 +39,8 @@ def status(project: Project, target: str | None, *, now: datetime | None = None,
     finally:
         engine.close()
     found = [table for table in [*bronze, *silver] if table is not None]
-    return Status(project.name, connected.target_name, tuple(found), _gold(connected), _last_run(connected))
+    gold = _gold(connected, now or datetime.now(UTC))
+    return Status(project.name, connected.target_name, tuple(found), gold, _last_run(connected))
 
 
 def versions(project: Project, target: str | None, table: str, limit: int | None = None) -> Sequence[TableVersion]:
@@ -94,6 +99,7 @@ def _silver(connected: Connected, engine: Engine[Any], name: str, now: datetime,
         waiting=verdicts.get("waiting", 0),
         held=_held(connected, full),
         gaps=_gaps(engine, scan, column) if gaps and column is not None else None,
+        score=newest_score(connected.lake, full, progress),
     )
 
 
@@ -156,16 +162,18 @@ def _gaps(engine: Engine[Any], scan: Scan, column: str) -> tuple[tuple[date, dat
     return tuple((row["first"], row["last"]) for row in found.to_pylist())
 
 
-def _gold(connected: Connected) -> GoldStatus:
+def _gold(connected: Connected, now: datetime) -> GoldStatus:
     if connected.project.gold is None:
         return GoldStatus(None, None)
     served = connected.warehouse.served()
     if served is None:
         return GoldStatus(None, None, (), False)
     from catchment.gold.dbt import fingerprint
+    from catchment.gold.standing import freshness
 
     current = not changes(served, connected.pinned(), fingerprint(connected.dbt.folder))
     at = served.get("published_at")
+    fresh, tables = freshness(served, now), _models(connected, served, now)
     return GoldStatus(
         build=served["build"],
         published_at=datetime.fromisoformat(at) if isinstance(at, str) else at,
@@ -176,7 +184,22 @@ def _gold(connected: Connected) -> GoldStatus:
         tests=served.get("tests"),
         warnings=tuple(served.get("warnings", ())),
         exposures=tuple(served.get("exposures", ())),
+        tables=tables,
+        slowest=tuple(one.table for one in sorted(tables, key=lambda one: -(one.seconds or 0))[:_SLOWEST]),
+        is_fresh=all(fresh.values()) if fresh else None,
+        late=tuple(table for table, held in fresh.items() if not held),
     )
+
+
+def _models(connected: Connected, served: Mapping[str, Any], now: datetime) -> tuple[ModelStatus, ...]:
+    """Empty where it is not known any more what dbt told of the build."""
+    from catchment.gold.artifacts import artifacts
+    from catchment.gold.standing import models
+
+    found, rules = artifacts(connected.dbt, served), connected.layer_rules
+    if found is None or rules is None:
+        return ()
+    return tuple(models(found, connected.dbt, rules.layers, served, now))
 
 
 def _last_run(connected: Connected) -> LastRun | None:

@@ -14,7 +14,7 @@ from catchment.errors import ConfigError
 from catchment.naming import TableName
 from catchment.plan import plan
 from catchment.project import Project
-from catchment.records import Order
+from catchment.records import GoldStatus, ModelStatus, Order, Status
 from catchment.run import run
 from catchment.status import status, versions
 from catchment.testing.fakes import column, contract, project
@@ -200,3 +200,39 @@ def test_a_version_whose_files_are_gone_is_no_way_back(tmp_path: Path) -> None:
     assert table is not None
     Path(table.scan().files[0]).unlink()
     assert [one.version for one in versions(found, None, "silver.orders")] == [2, 0]
+
+
+def _gold(served_at: datetime) -> GoldStatus:
+    return GoldStatus(
+        build=7,
+        published_at=served_at,
+        models=("daily", "stg_sales", "people"),
+        is_current=True,
+        tests=9,
+        warnings=("few_orphans",),
+        tables=(
+            ModelStatus("gold.daily", "cur", "table", 324, 0.2, is_fresh=False),
+            ModelStatus("gold.people", "std", "table", 1_998, 0.5),
+            ModelStatus("gold.stg_sales", "stg", "view", None, 0.1, is_fresh=False),
+        ),
+        slowest=("gold.people", "gold.daily", "gold.stg_sales"),
+        is_fresh=False,
+        late=("silver.sales",),
+    )
+
+
+def test_gold_is_told_by_models_of_cur_or_all_of_it() -> None:
+    found = Status("shop", "local", (), _gold(NOW))
+    told = [line.split() for line in lines(found)]
+    assert told[2][:7] == ["gold", "3", "models", "build", "7", "2026-01-02", "12:00"]
+    assert [line[:6] for line in told[3:4]] == [["gold.daily", "324", "build", "7", "-", "late"]]
+    assert [" ".join(line) for line in told[4:]] == [
+        "gold holds silver.sales as of longer ago than was promised",
+        "gold: 1 test of 9 warned: few_orphans",
+    ]
+    everything = [line.split()[:6] for line in lines(found, all_of_gold=True)[3:6]]
+    assert everything == [
+        ["gold.daily", "324", "build", "7", "-", "late"],
+        ["gold.people", "1,998", "build", "7", "-", "-"],
+        ["gold.stg_sales", "view", "build", "7", "-", "late"],
+    ]

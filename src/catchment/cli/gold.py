@@ -132,6 +132,8 @@ def as_value(made_of: Mapping[str, Any], *, served: bool) -> dict[str, Any]:
         "warnings": made_of.get("warnings", []),
         "exposures": made_of.get("exposures", []),
         "versions": {name: pin["version"] for name, pin in made_of.get("pins", {}).items()},
+        "rows": made_of.get("rows", {}),
+        "late": sorted({found["table"] for found in made_of.get("freshness", ()) if found["is_late"]}),
     }
 
 

@@ -143,9 +143,10 @@ def execute(
 
 
 def _look_at_gold(invocation: Invocation, project: Project, target: str | None) -> None:
-    from catchment.status import status
+    from catchment.connected import Connected
 
-    model = worth_a_look(status(project, target).gold.models)
+    served = Connected.of(project, target).warehouse.served()
+    model = worth_a_look(sorted(served["models"] if served is not None else ()))
     if model is not None:
         words = invocation.command(f'query "select * from gold.{model} limit 10"')
         note(f"  Look at gold: {words}")

@@ -16,34 +16,50 @@ if TYPE_CHECKING:
 
 _OUTCOMES = {"done": "ok", "nothing_new": "nothing new", "unknown": "has not said how it ended"}
 
+_FRESH = {True: "ok", False: "late", None: "-"}
+
 # So many gaps of a table are named; --json has all of them.
 _MOST_GAPS = 5
 
 
 @click.command(
-    epilog=examples("catchment status", "catchment status --gaps", "catchment status --versions silver.users")
+    epilog=examples(
+        "catchment status",
+        "catchment status --gaps",
+        "catchment status --gold",
+        "catchment status --versions silver.users",
+    )
 )
 @click.option("--gaps", is_flag=True, help="Also tell on which days silver tables have no row; reads a column of each.")
+@click.option("--gold", "all_of_gold", is_flag=True, help="All of gold, table by table; else the models of cur.")
 @click.option("--versions", "table", metavar="TABLE", help="The versions of one table that can be read again.")
 @limit_option(20)
 @target_option
 @json_option
 @click.pass_obj
 def status(
-    invocation: Invocation, gaps: bool, table: str | None, limit: int, target: str | None, as_json: bool
+    invocation: Invocation,
+    gaps: bool,
+    all_of_gold: bool,
+    table: str | None,
+    limit: int,
+    target: str | None,
+    as_json: bool,
 ) -> None:
     """Show where every table stands.
 
-    Rows, version, the newest row and whether it is as fresh as the contract promises, what was rejected, and how many
-    loads of its input a table has not taken yet. A gap is a day in UTC without a row, between the oldest and the newest
-    one; --limit is for --versions.
+    Rows, version, the newest row and whether it is as fresh as the contract promises, what was rejected, the score of
+    the newest load (catchment quality), and how many loads of its input a table has not taken yet. A gap is a day in
+    UTC without a row, between the oldest and the newest one; --limit is for --versions.
+
+    Gold is as fresh as the silver tables that it was built over: late, once those rows are older than promised.
     """
     project = invocation.load()
     if table is None:
         from catchment.status import status as find_status
 
         found = find_status(project, target, gaps=gaps)
-        told = [] if as_json else lines(found)
+        told = [] if as_json else lines(found, all_of_gold=all_of_gold)
     else:
         from catchment.status import versions as find_versions
 
@@ -63,19 +79,20 @@ def version_lines(found: Sequence[TableVersion]) -> list[str]:
     return aligned([("version", "made at", "rows", "by"), *rows], right=frozenset({0, 2}))
 
 
-def lines(found: Status) -> list[str]:
-    """The status as people read it."""
+def lines(found: Status, *, all_of_gold: bool = False) -> list[str]:
+    """The status as people read it; of gold the models of cur, or all that it holds."""
     head = f"{found.project} · target {found.target} · {_last_run(found.last_run)}"
     looked = any(table.gaps is not None for table in found.tables)
     rows = [(*_row(table), *([_gaps(table)] if looked else [])) for table in found.tables]
     if found.gold.is_current is not None or found.gold.build is not None:
-        rows.append((*_gold(found.gold), *(["-"] if looked else [])))
+        rows += [(*row, *(["-"] if looked else [])) for row in _gold(found.gold, all_of_gold)]
     if not rows:
         return [head, "No table yet."]
-    header = ("table", "rows", "version", "newest row", "fresh", "rejected", "behind", *(["gaps"] if looked else []))
+    columns = ("table", "rows", "version", "newest row", "fresh", "rejected", "score", "behind")
+    header = (*columns, *(["gaps"] if looked else []))
     notes = [f"  {note}" for table in found.tables for note in _notes(table)]
     notes += [f"  {note}" for note in _gold_notes(found.gold)]
-    return [head, *aligned([header, *rows], right=frozenset({1, 5}), gap="   "), *notes]
+    return [head, *aligned([header, *rows], right=frozenset({1, 5, 6}), gap="   "), *notes]
 
 
 def _gaps(table: TableStatus) -> str:
@@ -111,6 +128,7 @@ def _row(table: TableStatus) -> tuple[str, ...]:
         instant(table.newest),
         _fresh(table),
         _rejected(table),
+        "-" if table.score is None else f"{table.score:.1f}",
         plural(table.behind, "load") if table.behind else "-",
     )
 
@@ -143,6 +161,8 @@ def _gold_notes(gold: GoldStatus) -> list[str]:
     notes = []
     if gold.content_of is not None and gold.content_of != gold.build:
         notes.append(f"gold was rolled back: build {gold.build} is what build {gold.content_of} held")
+    if gold.late:
+        notes.append(f"gold holds {', '.join(gold.late)} as of longer ago than was promised")
     if gold.warnings:
         notes.append(f"gold: {plural(len(gold.warnings), 'test')} of {gold.tests} warned: {', '.join(gold.warnings)}")
     if gold.exposures:
@@ -150,7 +170,12 @@ def _gold_notes(gold: GoldStatus) -> list[str]:
     return notes
 
 
-def _gold(gold: GoldStatus) -> tuple[str, ...]:
+def _gold(gold: GoldStatus, all_of_it: bool) -> Iterator[tuple[str, ...]]:
     build = f"build {gold.build}" if gold.build is not None else "-"
     behind = {True: "-", False: "yes", None: "-"}[gold.is_current]
-    return ("gold", plural(len(gold.models), "model"), build, instant(gold.published_at), "-", "-", behind)
+    models = plural(len(gold.models), "model")
+    yield "gold", models, build, instant(gold.published_at), _FRESH[gold.is_fresh], "-", "-", behind
+    for one in gold.tables:
+        if all_of_it or one.layer == "cur":
+            rows = one.materialized if one.rows is None else f"{one.rows:,}"
+            yield one.table, rows, build, "-", _FRESH[one.is_fresh], "-", "-", "-"

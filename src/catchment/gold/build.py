@@ -6,18 +6,21 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, DataError
 from catchment.events import CheckFailed, GoldBuilt, GoldPublished, Noticed
 from catchment.gold import dbt as dbt_process
-from catchment.gold.compiled import read_manifest
-from catchment.gold.dbt import Dbt, Failure, Outcome
-from catchment.gold.modified import keep_manifest
+from catchment.gold.artifacts import Failure, Outcome, keep, read_outcome
+from catchment.gold.dbt import Dbt
+from catchment.gold.freshness import Looking
 from catchment.gold.sources import Sources, sources
 from catchment.naming import TableName, did_you_mean, silver_table
+from catchment.recall import Recall
 
 if TYPE_CHECKING:
+    from catchment.contract import Contract
     from catchment.gold.layers.project import LayerRules
     from catchment.interfaces import Build, Tell, Warehouse
     from catchment.records import Pin, Scan
@@ -27,11 +30,12 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Pinned:
-    """A table of the lake as gold reads it: these files at this version, these columns."""
+    """A table of the lake as gold reads it: these files at this version, these columns, and what it promises."""
 
     scan: Scan
     pin: Pin
     columns: Sequence[str]
+    contract: Contract | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def build_gold(
             warehouse.load(build, name, table.scan, table.columns, also=found.also.get(name.name, ()))
         if build.untold and not anew:
             tell(Noticed(step=step, kind="dbt", message=_from_nothing(build.untold)))
-        outcome = dbt_process.run(
+        left = dbt_process.run(
             dbt,
             lambda at: warehouse.profile(build, at),
             build.path.parent,
@@ -98,21 +102,23 @@ def build_gold(
             stop=stop,
             anew=anew or bool(build.untold),
         )
-        _refuse_not_yet(outcome)
-        _report(outcome, step=step, tell=tell, seconds=time.monotonic() - began)
-        if outcome.failures:
-            raise _red(outcome, served)
+        done = read_outcome(dbt, left, [name.name for name in tables])
+        fresh = Looking(warehouse, tables, step, tell, datetime.now(UTC)).found(dbt, done.manifest)
+        _refuse_not_yet(done)
+        _report(done, step=step, tell=tell, seconds=time.monotonic() - began)
+        if done.failures:
+            raise _red(done, served)
         if rules is not None:
-            rules.hold(read_manifest(outcome.manifest), step=step, tell=tell)
+            rules.hold(done.manifest, Recall(dbt.state / "layers.json"), step=step, tell=tell)
+        if not anew and not build.untold:
+            for message in _mixed(served, done):
+                tell(Noticed(step=step, kind="dbt", message=message))
+        mark = build.path.parent.name
+        keep(dbt, left, mark)
     except BaseException:
         warehouse.discard(build)
         raise
-    if not anew and not build.untold:
-        for message in _mixed(served, outcome):
-            tell(Noticed(step=step, kind="dbt", message=message))
-    mark = build.path.parent.name
-    keep_manifest(dbt, outcome.manifest, mark)
-    return Built(build, {**_made_of(tables, fingerprint, outcome), "manifest": mark})
+    return Built(build, {**_made_of(tables, fingerprint, done), "freshness": fresh, "manifest": mark})
 
 
 def rollback(warehouse: Warehouse, to: int | None = None) -> Built:

@@ -62,6 +62,16 @@ class Node:
 
 
 @dataclass(frozen=True)
+class SourceFreshness:
+    """What dbt calls freshness: the newest `at` (SQL, None where it is not said) of the rows that fulfil `where` is at
+    most so many seconds old, by the stricter of `warn_after` and `error_after`."""
+
+    seconds: int
+    at: str | None
+    where: str | None = None
+
+
+@dataclass(frozen=True)
 class SourceTable:
     """A table that models read with `source(source, name)`; `location` is what dbt writes into SQL instead of the
     relation, where its rows lie in files (dbt-duckdb's `external_location`)."""
@@ -72,6 +82,7 @@ class SourceTable:
     relation: tuple[str | None, str, str]
     file: str = ""
     location: str | None = None
+    freshness: SourceFreshness | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,8 @@ class Manifest:
 # Tests and analyses are not asked about.
 _SELECTED = "--select resource_type:model resource_type:snapshot"
 
+_PERIODS = {"minute": 60, "hour": 3600, "day": 86400}
+
 # Adapters whose SQL sqlglot knows under a name of its own; the others are called as the adapter is.
 _DIALECTS = {"sqlserver": "tsql", "postgresql": "postgres"}
 
@@ -131,7 +144,11 @@ def compiled(dbt: Dbt, warehouse: Warehouse, tables: Mapping[TableName, pa.Schem
 
 def read_manifest(path: Path) -> Manifest:
     """What dbt left: after a build or a compilation every model has its SQL in it."""
-    found: Mapping[str, Any] = json.loads(path.read_bytes())
+    return manifest_of(json.loads(path.read_bytes()))
+
+
+def manifest_of(found: Mapping[str, Any]) -> Manifest:
+    """The content of a manifest.json."""
     kinds = {"model", "seed", "snapshot"}
     nodes = {key: _node(key, node) for key, node in found["nodes"].items() if node["resource_type"] in kinds}
     adapter = found["metadata"].get("adapter_type") or "duckdb"
@@ -144,11 +161,16 @@ def read_manifest(path: Path) -> Manifest:
     )
 
 
+def called(node: Mapping[str, Any]) -> str:
+    """The name a model is referred to by; versions of one model have different aliases."""
+    return str(node["name"] if node.get("version") is None else node["alias"])
+
+
 def _node(key: str, node: Mapping[str, Any]) -> Node:
     reads = node.get("depends_on", {}).get("nodes", [])
     return Node(
         id=key,
-        name=dbt_process.called(node),
+        name=called(node),
         kind=node["resource_type"],
         package=node["package_name"],
         file=node["original_file_path"],
@@ -180,7 +202,15 @@ def _source(key: str, source: Mapping[str, Any]) -> SourceTable:
         relation=_relation(source, "identifier"),
         file=source["original_file_path"],
         location=location,
+        freshness=_freshness(source),
     )
+
+
+def _freshness(source: Mapping[str, Any]) -> SourceFreshness | None:
+    said = source.get("freshness") or {}
+    spans = [said.get(key) or {} for key in ("warn_after", "error_after")]
+    found = [span["count"] * _PERIODS[span["period"]] for span in spans if span.get("count") and span.get("period")]
+    return SourceFreshness(min(found), source.get("loaded_at_field"), said.get("filter")) if found else None
 
 
 def _relation(node: Mapping[str, Any], name: str) -> tuple[str | None, str, str]:

@@ -1,4 +1,4 @@
-"""dbt as a process of its own: start it, follow what it tells, read what it left, and never leave it behind.
+"""A dbt project: its files, how dbt is called on it, and what is said where dbt cannot read it.
 
 The user's dbt project is read only. What dbt writes goes to a state folder, which stays, so that the second run parses
 only what changed; dbt drops that cache when the profile changes, so the profile names the build through one lasting
@@ -12,28 +12,26 @@ import fcntl
 import hashlib
 import json
 import os
-import queue
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from catchment.errors import CatchmentError, ConfigError, MissingExtra, Stopped
-from catchment.events import Noticed, StepProgress
-from catchment.gold import leash
+from catchment.errors import CatchmentError, ConfigError, MissingExtra
+from catchment.gold.process import Told, follow
 
 if TYPE_CHECKING:
+    import threading
+
     from catchment.interfaces import Tell
 
 TARGET = "catchment"
-MATERIALIZED = ("table", "view", "ephemeral", "incremental", "seed", "snapshot")
+ARTIFACTS = ("manifest.json", "run_results.json")
 
 # Tests and macros of ours, `catchment.…` in a user's project.
 PACKAGE = Path(__file__).with_name("package")
@@ -46,9 +44,6 @@ _OURS = re.compile(rf"\bcatchment\.(?:{'|'.join(OURS)})\b")
 _JINJA_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _PLACE = re.compile(r"\(([^()\s]+\.(?:sql|yml|yaml|py|md|csv))\)|^\s*Error reading \w+: (\S+\.ya?ml)", re.MULTILINE)
 _LINE = re.compile(r"\bline (\d+)")
-_NODES = re.compile(r"(\d+) (?:models?|seeds?|snapshots?)\b")
-_PATIENCE_S = 5.0
-_GLANCE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -66,50 +61,6 @@ class Dbt:
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A model, seed or test that is not green. `rows` failed where it is a test; `sql` is the query that found them."""
-
-    kind: Literal["test", "model"]
-    name: str
-    table: str
-    severity: Literal["warn", "stop"]
-    message: str
-    file: str
-    rows: int | None = None
-    sql: Path | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What dbt did. `relations`: each model and seed that is a table or view, as `schema.name`.
-
-    `manifest` is a file: what dbt knew of the project. `history` are those whose rows live on in the next build, with
-    a checksum of how they are defined; `exposures` are who uses gold.
-    """
-
-    relations: Mapping[str, str]
-    models: int
-    tests: int
-    manifest: Path
-    history: Mapping[str, str] = field(default_factory=dict)
-    exposures: Sequence[str] = ()
-    failures: Sequence[Failure] = ()
-    warnings: Sequence[Failure] = ()
-    not_yet: Sequence[str] = ()
-
-
-@dataclass
-class _Told:
-    """What dbt said so far."""
-
-    errors: list[str] = field(default_factory=list)
-    tail: list[str] = field(default_factory=list)
-    total: int | None = None
-    done: int = 0
-    started: bool = False
-
-
 def run(
     dbt: Dbt,
     profile: Callable[[Path], Mapping[str, Any]],
@@ -119,13 +70,13 @@ def run(
     tell: Tell,
     stop: threading.Event | None = None,
     anew: bool = False,
-) -> Outcome:
-    """`dbt build` of the whole project; `profile` gets a lasting name of the build's `folder`.
+) -> Path:
+    """`dbt build` of the whole project; the folder, in the build's `folder`, that holds its artifacts.
 
-    With `anew` incremental models forget what they hold; snapshots never do.
+    `profile` gets a lasting name of `folder`. With `anew` incremental models forget what they hold; snapshots never do.
     dbt ends before this returns or raises, and with this process however that ends. Raises ConfigError where dbt
     cannot read the project, MissingExtra where there is no dbt, Stopped when `stop` is set. Failed models and tests
-    are part of the outcome.
+    are told in the artifacts.
     """
     name = profile_name(dbt.folder)
     command = find(dbt.command)
@@ -135,19 +86,22 @@ def run(
         link.unlink(missing_ok=True)
         link.symlink_to(folder, target_is_directory=True)
         target = state / "target"
-        for left in ("run_results.json", "manifest.json"):
+        for left in ARTIFACTS:
             (target / left).unlink(missing_ok=True)
         output = {name: {"target": TARGET, "outputs": {TARGET: dict(profile(link))}}}
         (folder / "profiles.yml").write_text(json.dumps(output, indent=2))  # JSON is YAML
         words = ["build", "--full-refresh"] if anew else ["build"]
         arguments = [*command, *_flags(state), *words, *_paths(project(dbt, state), link, name, target)]
         with (folder / "dbt.stderr").open("w+b") as stderr:
-            told, code = _follow(arguments, dbt.folder, stderr, step=step, tell=tell, stop=stop)
+            told, code = follow(arguments, dbt.folder, stderr, step=step, tell=tell, stop=stop)
             stderr.seek(0)
             told.tail.extend(stderr.read().decode(errors="replace").splitlines())
         if not (target / "run_results.json").exists():
             raise _unread(dbt.folder, told, code)
-        return _outcome(target, dbt.folder)
+        (folder / "artifacts").mkdir()
+        for left in ARTIFACTS:  # the next dbt begins by removing them
+            shutil.copyfile(target / left, folder / "artifacts" / left)
+    return folder / "artifacts"
 
 
 def call(dbt: Dbt, words: Sequence[str], *, state: Path, profiles: Path) -> list[str]:
@@ -159,15 +113,8 @@ def call(dbt: Dbt, words: Sequence[str], *, state: Path, profiles: Path) -> list
     refuse_missing_packages(dbt.folder)
     arguments = [*find(dbt.command), *_flags(state), *words]
     arguments += _paths(project(dbt, state), profiles, profile_name(dbt.folder), state / "target")
-    told, lines = _Told(), []
-    process = _started(arguments, dbt.folder, subprocess.STDOUT)
-    try:
-        for line in _lines(process, None):
-            lines.append(line)
-            _hear(line, told, step="", tell=lambda _event: None)
-        code = process.wait()
-    finally:
-        _end(process)
+    lines: list[str] = []
+    told, code = follow(arguments, dbt.folder, subprocess.STDOUT, tell=lambda _event: None, heard=lines.append)
     if code != 0:
         error = _unread(dbt.folder, told, code)
         raise ConfigError(error.message) if isinstance(error, ConfigError) else error  # no gold is at stake here
@@ -334,99 +281,7 @@ def _paths(folder: Path, profiles: Path, profile: str, target: Path) -> list[str
     return [str(word) for option in options for word in option]
 
 
-def _follow(
-    arguments: Sequence[str],
-    folder: Path,
-    stderr: IO[bytes],
-    *,
-    step: str,
-    tell: Tell,
-    stop: threading.Event | None,
-) -> tuple[_Told, int]:
-    """Start, listen, and see it end."""
-    process = _started(arguments, folder, stderr)
-    told = _Told()
-    try:
-        for line in _lines(process, stop):
-            _hear(line, told, step=step, tell=tell)
-        return told, process.wait()
-    finally:
-        _end(process)
-
-
-def _started(arguments: Sequence[str], folder: Path, stderr: IO[bytes] | int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", leash.__file__, *arguments],
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        start_new_session=True,  # Ctrl-C comes to us alone; we say when dbt ends
-    )
-
-
-def _lines(process: subprocess.Popen[bytes], stop: threading.Event | None) -> Iterator[str]:
-    """Lines as they come, while looking up for `stop` ten times a second."""
-    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    assert process.stdout is not None
-    output = process.stdout
-
-    def listen() -> None:
-        for line in output:
-            lines.put(line)
-        lines.put(None)
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    while True:
-        if stop is not None and stop.is_set():
-            message = "stopped while dbt was building; the gold that is served is untouched"
-            raise Stopped(message)
-        try:
-            line = lines.get(timeout=_GLANCE_S)
-        except queue.Empty:
-            continue
-        if line is None:
-            listener.join()
-            return
-        yield line.decode(errors="replace").rstrip()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the group to end, then make it; only ever the group that we started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
-
-
-def _hear(line: str, told: _Told, *, step: str, tell: Tell) -> None:
-    try:
-        said = json.loads(line)
-        info, data = said["info"], said["data"]
-    except (ValueError, KeyError, TypeError):
-        told.tail = [*told.tail[-19:], line]
-        return
-    name, level = info["name"], info["level"]
-    if name == "FoundStats":
-        told.total = sum(int(count) for count in _NODES.findall(info["msg"])) or None
-    elif name in {"LogModelResult", "LogSeedResult", "LogSnapshotResult"}:
-        told.done += 1
-        tell(StepProgress(step=step, done=told.done, total=told.total, unit="models"))
-    elif level == "error":
-        told.errors.append(str(data.get("exc") or info["msg"]))
-    elif level == "warn" and not told.started:
-        tell(Noticed(step=step, kind="dbt", message=info["msg"]))
-    told.started = told.started or name == "LogStartLine"
-
-
-def _unread(folder: Path, told: _Told, code: int) -> CatchmentError:
+def _unread(folder: Path, told: Told, code: int) -> CatchmentError:
     """dbt ended before it ran anything: its own words, with the place in front where it names one."""
     words = "\n".join(told.errors) or "\n".join(line for line in told.tail[-20:] if line)
     if "Could not find adapter type" in words:
@@ -445,60 +300,3 @@ def _whole(folder: Path, name: str) -> str:
     """dbt names YAML files from their model path; from the project where exactly one fits."""
     fitting = [p.relative_to(folder).as_posix() for p in files(folder) if p.as_posix().endswith(f"/{name}")]
     return fitting[0] if len(fitting) == 1 else name
-
-
-def _outcome(target: Path, folder: Path) -> Outcome:
-    manifest = json.loads((target / "manifest.json").read_bytes())
-    results = json.loads((target / "run_results.json").read_bytes())["results"]
-    nodes: dict[str, Any] = manifest["nodes"]
-    made = {key: node for key, node in nodes.items() if node["resource_type"] in {"model", "seed", "snapshot"}}
-    how = {key: node["config"].get("materialized", "") for key, node in made.items()}
-    all_nodes = {**nodes, **manifest["sources"], **manifest.get("unit_tests", {})}
-    lasting = {key: node for key, node in made.items() if how[key] in {"incremental", "snapshot"}}
-    bad = [_failure(r, all_nodes, folder) for r in results if r["status"] in {"error", "fail", "warn", "runtime error"}]
-    return Outcome(
-        relations={called(n): f"{n['schema']}.{n['alias']}" for key, n in made.items() if how[key] != "ephemeral"},
-        models=sum(node["resource_type"] == "model" for node in made.values()),
-        tests=sum(r["unique_id"].split(".")[0] in {"test", "unit_test"} and r["status"] != "skipped" for r in results),
-        manifest=target / "manifest.json",
-        history={f"{n['schema']}.{n['alias']}": str(n["checksum"]["checksum"]) for n in lasting.values()},
-        exposures=sorted(exposure["name"] for exposure in manifest.get("exposures", {}).values()),
-        failures=[failure for failure in bad if failure.severity == "stop"],
-        warnings=[failure for failure in bad if failure.severity == "warn"],
-        not_yet=[
-            f"{folder.name}/{node['original_file_path']}: {node['name']} is {how[key]}"
-            for key, node in made.items()
-            if how[key] not in MATERIALIZED
-        ],
-    )
-
-
-def called(node: Mapping[str, Any]) -> str:
-    """The name a model is referred to by; versions of one model have different aliases."""
-    return str(node["name"] if node.get("version") is None else node["alias"])
-
-
-def _failure(result: Mapping[str, Any], nodes: Mapping[str, Any], folder: Path) -> Failure:
-    key = result["unique_id"]
-    node = nodes.get(key, {})
-    is_test = key.split(".")[0] in {"test", "unit_test"}
-    compiled = node.get("compiled_path")
-    return Failure(
-        kind="test" if is_test else "model",
-        name=node.get("name", key),
-        table=_tested(node, nodes) if is_test else f"gold.{node.get('name', key)}",
-        severity="warn" if result["status"] == "warn" else "stop",
-        message=str(result.get("message") or result["status"]).strip(),
-        file=f"{folder.name}/{node.get('original_file_path', '')}",
-        rows=result.get("failures") if result["status"] in {"fail", "warn"} else None,
-        sql=None if compiled is None else folder / compiled,
-    )
-
-
-def _tested(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> str:
-    """The table that a test is about: the one it hangs on, else the first it reads."""
-    reads = node.get("depends_on", {}).get("nodes", [])
-    about = nodes.get(node.get("attached_node") or next(iter(reads), ""), {})
-    if about.get("resource_type") == "source":
-        return f"{about['source_name']}.{about['name']}"
-    return f"gold.{about.get('name') or node.get('model') or ''}"

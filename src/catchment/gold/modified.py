@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,8 @@ from typing import Any
 
 from catchment.errors import ConfigError
 from catchment.gold import dbt as dbt_process
+from catchment.gold.artifacts import kept
 from catchment.gold.dbt import Dbt
-
-# Of the builds that are kept, and of some that never were published.
-_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -27,22 +24,13 @@ class Modified:
     file: str
 
 
-def keep_manifest(dbt: Dbt, manifest: Path, name: str) -> None:
-    """Keep what dbt knew of the project under the name of a build; the oldest go."""
-    folder = _folder(dbt) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(manifest, folder / "manifest.json")
-    for old in sorted(_folder(dbt).iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def modified(dbt: Dbt, served: Mapping[str, Any]) -> list[Modified]:
     """What differs from the project that `served` was built of, by name; takes dbt's three seconds.
 
     Raises ConfigError where that is not known any more, or where dbt cannot read the project.
     """
-    known = _folder(dbt) / str(served.get("manifest"))
-    if not (known / "manifest.json").exists():
+    known = kept(dbt, served)
+    if known is None:
         message = f"what build {served['build']} of gold was built from is not known here any more"
         raise ConfigError(message, hint="catchment run remembers it with the next build")
     words = ["ls", "--select", "state:modified", "--state", str(known.absolute()), "--output", "json", "--output-keys"]
@@ -55,10 +43,6 @@ def modified(dbt: Dbt, served: Mapping[str, Any]) -> list[Modified]:
         (state / "profiles.yml").write_text(json.dumps(profile))  # JSON is YAML
         lines = dbt_process.call(dbt, [*words, "resource_type name original_file_path"], state=state, profiles=state)
     return sorted(_named(lines), key=lambda one: (one.kind, one.name))
-
-
-def _folder(dbt: Dbt) -> Path:
-    return dbt.state / "manifests"
 
 
 def _database(known: Path) -> str:

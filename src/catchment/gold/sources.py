@@ -48,15 +48,22 @@ def sources(dbt: Dbt, silver: Collection[str]) -> Sources:
     unknown: dict[str, str] = {}
     for (source, table), file in sorted(foreign.items()):
         about = declared.get((source, table)) or _Declared(source, table)
-        said = dbt.sources.get(f"{source}.{table}", "").removeprefix(f"{SILVER}.")
-        candidates = [said] if said else [table, about.identifier, f"{source}_{table}"]
-        found = next((name for name in candidates if name in silver), None)
+        found = silver_behind(dbt, source, table, about.identifier, silver)
         if found is not None:
             tables.add(found)
             also[found] = also.get(found, frozenset()) | {f"{about.schema}.{about.identifier}"}
         elif not about.is_elsewhere:
             unknown[f"{source}.{table}"] = file
     return Sources(frozenset(tables), also, unknown)
+
+
+def silver_behind(dbt: Dbt, source: str, table: str, identifier: str | None, silver: Collection[str]) -> str | None:
+    """Which of the silver tables a source of the project is; None: none of them."""
+    if source == SILVER:
+        return table
+    said = dbt.sources.get(f"{source}.{table}", "").removeprefix(f"{SILVER}.")
+    candidates = [said] if said else [table, identifier or table, f"{source}_{table}"]
+    return next((name for name in candidates if name in silver), None)
 
 
 @dataclass(frozen=True)

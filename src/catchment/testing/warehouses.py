@@ -87,6 +87,7 @@ class WarehousePromises(ABC):
         served = self.open(place).served()
         assert served is not None
         assert (served["build"], served["project"]) == (build.number, "7")
+        assert 1 in served["rows"].values()
         assert self.amounts(self.open(place)) == [7]
 
     def test_what_is_served_changes_only_in_publish(self, warehouse: Warehouse, sales: Scan) -> None:

@@ -37,13 +37,13 @@ import duckdb
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
 from catchment.interfaces import Build, Warehouse
-from catchment.naming import HIDDEN, LAYERS, TableName, nearest
+from catchment.naming import HIDDEN, LAYERS, SCHEMAS, TableName, nearest
 from catchment.records import Abilities, FileForm, Scan
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MENTIONED = re.compile(rf'\b"?({"|".join(LAYERS)})"?\s*\.\s*(?:"([^"]+)"|(\w+))', re.IGNORECASE)
+_MENTIONED = re.compile(rf'\b"?({"|".join(SCHEMAS)})"?\s*\.\s*(?:"([^"]+)"|(\w+))', re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
 _BATCH_ROWS = 100_000
 
@@ -59,7 +59,7 @@ _WATCHED_EVERY_S = 0.2
 KEPT = 3
 
 # DuckDB could not tell a database of this name from a schema.
-_RESERVED = {*LAYERS, "stg", "std", "cur", "main", "memory", "system", "temp", "information_schema", "pg_catalog"}
+_RESERVED = {*SCHEMAS, "stg", "std", "cur", "main", "memory", "system", "temp", "information_schema", "pg_catalog"}
 
 
 class DuckDBBuild(Build):
@@ -360,7 +360,7 @@ class DuckDBWarehouse(Warehouse):
         """Everything durable before the rename makes it visible."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         stale = set(build.kept).difference(made_of.get("models", {}).values())
-        text = json.dumps({**made_of, "build": build.number, "id": build.id, "published_at": at})
+        told = {**made_of, "build": build.number, "id": build.id, "published_at": at}
         try:
             connection = build.connect()
             for relation in sorted(stale):  # of models that are no longer in the project
@@ -368,6 +368,7 @@ class DuckDBWarehouse(Warehouse):
             for side, what in itertools.product(("came", "left"), (*LAYERS, "files")):  # only dbt reads them
                 connection.execute(f"drop schema if exists _{side}_{what} cascade")
             connection.execute("create schema if not exists _catchment")
+            text = json.dumps({**told, "rows": _rows(connection)})
             connection.execute("create or replace table _catchment.gold as select ?::varchar as made_of", [text])
             connection.execute("force checkpoint")
             build.hand_over()
@@ -446,7 +447,7 @@ class DuckDBWarehouse(Warehouse):
         known = {str(name).lower(): name for name in lake}
         models = {name.lower(): relation for name, relation in gold.items()}
         path = [f"{_quoted(self.project)}.main"] if served else ["memory.main"]
-        for layer in LAYERS:
+        for layer in SCHEMAS:
             connection.execute(f"create schema memory.{layer}")
             path.append(f"memory.{layer}")
         for layer, name in _mentioned(sql):
@@ -501,6 +502,16 @@ def _objects(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]
         " and database_name = current_database() and schema_name <> '_catchment' order by 3 desc, 1, 2"
     ).fetchall()
     return [(schema, name, kind) for schema, name, kind in found]
+
+
+def _rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows of each table, counted from what the file tells of itself: `estimated_size` counts deleted ones, too."""
+    tables = [(schema, name) for schema, name, kind in _objects(connection) if kind == "table"]
+    if not tables:
+        return {}
+    counts = ", ".join(f"(select count(*) from {_relation(*table)})" for table in tables)
+    counted = connection.execute(f"select {counts}").fetchall()[0]
+    return {f"{schema}.{name}": rows for (schema, name), rows in zip(tables, counted, strict=True)}
 
 
 def _relation(schema: str, name: str) -> str:

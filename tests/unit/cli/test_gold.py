@@ -50,8 +50,9 @@ def test_the_builds_that_can_be_served_are_listed(folder: Path) -> None:
     assert (first["build"], first["served"], first["versions"]) == (3, True, {"silver.readings": 3})
     assert set(first) == {
         *("build", "content_of", "published_at", "served", "models", "history", "tests", "warnings", "exposures"),
-        "versions",
+        *("versions", "rows", "late"),
     }
+    assert (first["rows"], first["late"]) == ({"main.flow": 1}, [])
 
 
 def test_gold_goes_back_and_forth(folder: Path) -> None:

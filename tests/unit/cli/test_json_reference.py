@@ -17,8 +17,11 @@ from catchment.errors import Problem
 from catchment.observe.history import PastRun, StepRun
 from catchment.records import (
     GoldStatus,
+    Measured,
     Pending,
     Preview,
+    QualityOfLoad,
+    QualityOfTable,
     QuarantineSummary,
     Rejected,
     Status,
@@ -45,6 +48,9 @@ def section(command: str) -> str:
         ("status", PastRun),
         ("status", StepRun),
         ("status", TableVersion),
+        ("quality", QualityOfTable),
+        ("quality", QualityOfLoad),
+        ("quality", Measured),
     ],
 )
 def test_every_field_of_a_value_is_in_the_reference(command: str, kind: Any) -> None:

@@ -13,9 +13,11 @@ from typing import Any, Literal
 import pytest
 import sqlglot
 
+from catchment.gold.layers import held
 from catchment.gold.layers.lint import lint
 from catchment.gold.layers.models import Layer, Layers, Model, Read, Relation
 from catchment.gold.layers.rules import RULES
+from catchment.recall import Recall
 
 DIALECTS = ("duckdb", "snowflake", "trino", "athena", "spark")
 CORPUS = Path(__file__).parent / "corpus"
@@ -417,3 +419,29 @@ def test_an_example_of_the_guide_is_what_it_is_said_to_be(name: str, _words: str
     dialect = "spark" if name == "cur-partitioned" else "duckdb"
     assert name in _rules(_example(broken, dialect))
     assert _rules(_example(kept, dialect)) == set()
+
+
+def test_what_was_found_is_recalled_until_the_model_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read: list[str] = []
+    before = held.broken
+
+    def broken(model: Model) -> list[held.Broken]:
+        read.append(model.name)
+        return before(model)
+
+    monkeypatch.setattr(held, "broken", broken)
+    place = tmp_path / "state" / "layers.json"
+
+    def found(model: Model) -> list[str]:
+        read.clear()
+        recall = Recall(place)
+        told = [finding.message for finding in lint([model, _beside()], recall)]
+        recall.save(())
+        return told
+
+    model = _orders(JOIN)
+    first = found(model)
+    assert (len(first), len(read)) == (1, 2)
+    assert (found(model), read) == (first, [])
+    assert found(replace(model, sql=f"{model.sql} where true")) == first
+    assert read == [model.name]

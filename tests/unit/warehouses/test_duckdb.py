@@ -400,3 +400,15 @@ def test_a_half_copied_build_is_not_kept(warehouse: DuckDBWarehouse) -> None:
     half.write_bytes(b"half")
     serve(warehouse, 2)
     assert [made_of["build"] for made_of in warehouse.kept()] == [2, 1]
+
+
+def test_rows_are_those_that_are_there_whatever_was_deleted(warehouse: DuckDBWarehouse) -> None:
+    build = warehouse.build()
+    build.hand_over()
+    with duckdb.connect(str(build.path)) as connection:
+        connection.execute("create table main.odd as select range as n from range(10_000)")
+        connection.execute("delete from main.odd where n % 2 = 0")
+    warehouse.publish(build, {"models": {"odd": "main.odd"}})
+    served = warehouse.served()
+    assert served is not None
+    assert served["rows"] == {"main.odd": 5_000}

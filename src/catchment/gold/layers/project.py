@@ -13,6 +13,7 @@ from catchment.gold.layers.models import Layers, models_of
 if TYPE_CHECKING:
     from catchment.gold.compiled import Manifest
     from catchment.interfaces import Tell
+    from catchment.recall import Recall
 
 _SHOWN = 20
 _PROJECT_FILE = "catchment.yaml"
@@ -26,7 +27,7 @@ class LayerRules:
     layers: Layers = field(default_factory=Layers)
     lint: Literal["error", "warn"] = "error"
 
-    def problems(self, manifest: Manifest) -> list[Problem]:
+    def problems(self, manifest: Manifest, recall: Recall | None = None) -> list[Problem]:
         """What is wrong with the models of a manifest, by file and line; `key` is the rule. `warn` makes warnings."""
         models = models_of(manifest, self.layers, self.folder)
         found = [
@@ -38,7 +39,7 @@ class LayerRules:
                 cure=finding.cure,
                 severity="warning" if self.lint == "warn" else finding.severity,
             )
-            for finding in lint(models)
+            for finding in lint(models, recall)
         ]
         if models and all(model.layer is None for model in models):
             message = f"no model of {self.folder} lies in stg, std or cur, so no layer rule is held"
@@ -46,9 +47,11 @@ class LayerRules:
             found.insert(0, Problem(_PROJECT_FILE, message, key="gold.layers", cure=cure, severity="warning"))
         return found
 
-    def hold(self, manifest: Manifest, *, step: str, tell: Tell) -> None:
+    def hold(self, manifest: Manifest, recall: Recall | None = None, *, step: str, tell: Tell) -> None:
         """Raises ProjectProblems where rules are broken; tells of warnings, of twenty at most."""
-        found = [problem for problem in self.problems(manifest) if problem.file != _PROJECT_FILE]
+        found = [problem for problem in self.problems(manifest, recall) if problem.file != _PROJECT_FILE]
+        if recall is not None:
+            recall.save(())
         errors = [problem for problem in found if problem.severity == "error"]
         if errors:
             raise ProjectProblems(errors)

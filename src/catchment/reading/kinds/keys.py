@@ -18,6 +18,9 @@ class Keys(BaseModel):
     # Named in the design and not built, so that whoever writes them learns that they do nothing.
     planned: ClassVar[frozenset[str]] = frozenset()
 
+    # A source as it may stand below `sources` in catchment.yaml, for people.
+    example: ClassVar[str] = ""
+
 
 class StreamKeys(Keys):
     """A stream of any source."""
@@ -26,6 +29,11 @@ class StreamKeys(Keys):
     def is_whole(self) -> bool:
         """Each load of it is all that there is, so that a key which is not in the newest one was deleted."""
         return False
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Other streams of its source that it reads as well."""
+        return ()
 
     @property
     def brings_documents(self) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Order,
         Pending,
         Preview,
+        QualityOfTable,
         QuarantineSummary,
         Rejected,
         Status,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         TableVersion,
     )
     from catchment.restore import WayBack
+    from catchment.site import Site
     from catchment.trial import Trial
 
 _log = logging.getLogger(__name__)
@@ -105,6 +107,12 @@ class OpenProject:
 
         return status(self.project, self.target, gaps=gaps)
 
+    def quality(self, table: str | None = None, *, loads: int = 30) -> Sequence[QualityOfTable]:
+        """How good the last loads of every silver table were, or of one, and what about them was unusual."""
+        from catchment.quality import quality
+
+        return quality(self.project, self.target, table, loads)
+
     def tables(self) -> list[TableName]:
         """Every table of the lake, and every model of the served gold."""
         from catchment.connected import Connected
@@ -143,6 +151,12 @@ class OpenProject:
 
         at = None if as_of is None else _moment(as_of)
         return export(self.project, self.target, sql, Path(path), form=form, as_of=at, overwrite=overwrite)
+
+    def docs(self, to: str | Path | None = None) -> Site:
+        """Write the project's web site into a folder, by default `site` in the project; what was written."""
+        from catchment.site import build_site
+
+        return build_site(self.project, self.target, None if to is None else Path(to))
 
     def preview(self, table: str, limit: int = 10) -> Preview:
         """What a refine of everything in a silver table's input would give; writes nothing."""

@@ -18,14 +18,13 @@ from pydantic.fields import FieldInfo
 from catchment.cli.reference import reference
 from catchment.project import json_schema
 from catchment.reading.declaration import (
-    KINDS,
     Gold,
     GoldLayers,
     ProjectFile,
     SilverTable,
     Target,
-    stream_keys,
 )
+from catchment.reading.kinds import KINDS, stream_keys
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- keys: made by generate.py -->", "<!-- end of keys -->"

@@ -15,11 +15,11 @@ from catchment.reading.declaration import (
     FILE,
     MEMORY,
     Gold,
-    ProjectFile,
     SilverTable,
-    Source,
     Target,
+    with_every_source,
 )
+from catchment.reading.kinds.keys import SourceKeys
 from catchment.reading.mistakes import read
 from catchment.records import Feed
 
@@ -30,7 +30,7 @@ class Project:
 
     name: str
     folder: Path
-    sources: Mapping[str, Source]
+    sources: Mapping[str, SourceKeys]
     silver: Mapping[str, SilverTable]
     gold: Gold | None
     targets: Mapping[str, Target]
@@ -138,7 +138,7 @@ def memory_bytes(text: str) -> int:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of catchment.yaml, for editors; made from the models that validate."""
-    schema = ProjectFile.model_json_schema(by_alias=True)
+    schema = with_every_source().model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_untitled(schema), "title": FILE}
 
 

@@ -11,17 +11,40 @@ from typing import Any, Literal
 from catchment.errors import ConfigError, MissingExtra
 from catchment.naming import did_you_mean
 
-Role = Literal["sources", "marks", "lakes", "engines", "warehouses"]
+Role = Literal["sources", "marks", "finders", "lakes", "engines", "warehouses"]
 
 _OURS: dict[tuple[Role, str], str] = {
     ("sources", "files"): "catchment.sources.files:FilesSource",
     ("marks", "files"): "catchment.sources.listing:mark",
     ("sources", "delta"): "catchment.sources.delta:DeltaSource",
     ("marks", "delta"): "catchment.sources.listing:log_mark",
+    ("sources", "postgres"): "catchment.sources.postgres.source:PostgresSource",
+    ("sources", "sql"): "catchment.sources.sql.source:SqlSource",
+    ("sources", "rest"): "catchment.sources.rest:RestSource",
+    ("sources", "graphql"): "catchment.sources.graphql:GraphQLSource",
+    ("sources", "mongodb"): "catchment.sources.mongodb.source:MongoSource",
+    ("sources", "redis"): "catchment.sources.redis.source:RedisSource",
+    ("finders", "postgres"): "catchment.sources.postgres.find:find",
+    ("finders", "sql"): "catchment.sources.sql.source:find",
+    ("finders", "mongodb"): "catchment.sources.mongodb.find:find",
+    ("finders", "redis"): "catchment.sources.redis.find:find",
+    ("sources", "dlt"): "catchment.sources.dlt.source:DltSource",
+    ("sources", "singer"): "catchment.sources.singer.source:SingerSource",
     ("lakes", "delta"): "catchment.lake.delta:DeltaLake",
     ("engines", "duckdb"): "catchment.engines.duckdb:DuckDBEngine",
     ("warehouses", "duckdb"): "catchment.warehouses.duckdb:DuckDBWarehouse",
 }
+
+# The scheme of an address -> the type of source that reads there.
+SCHEMES = {
+    **dict.fromkeys(("postgresql", "postgres"), "postgres"),
+    **dict.fromkeys(("sqlite", "mysql", "mariadb", "mssql", "oracle"), "sql"),
+    **dict.fromkeys(("mongodb", "mongodb+srv"), "mongodb"),
+    **dict.fromkeys(("redis", "rediss"), "redis"),
+}
+
+# Types of source that need nothing but Catchment; what the others need is an extra of their type's name.
+_PLAIN = frozenset({"files", "delta", "singer"})
 
 
 def implementation(role: Role, name: str) -> Any:
@@ -42,6 +65,25 @@ def implementation(role: Role, name: str) -> Any:
 def if_any(role: Role, name: str) -> Any | None:
     """What plays `role` under `name`, or None: for roles that not everything has to play."""
     return implementation(role, name) if (role, name) in _OURS else None
+
+
+def names(role: Role) -> dict[str, str]:
+    """What there is to play `role`: the place of each implementation by its name, ours first; imports none."""
+    return {name: place for (kind, name), place in _OURS.items() if kind == role} | _theirs(role)
+
+
+def extra(source: str) -> str | None:
+    """The extra that brings the packages which a type of source needs; None where it needs none, or is not ours."""
+    return source if ("sources", source) in _OURS and source not in _PLAIN else None
+
+
+def source_at(url: str) -> str | None:
+    """The type of source that reads at an address, None where no scheme of ours stands there."""
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return None
+    # `mysql+pymysql` names a driver, as SQLAlchemy has it.
+    return SCHEMES.get(scheme.lower()) or ("sql" if "+" in scheme else None)
 
 
 def _theirs(role: Role) -> dict[str, str]:

@@ -23,7 +23,7 @@ ROLES = {
 }
 
 
-@pytest.mark.parametrize(("role", "name"), [found for found in registry._OURS if found[0] != "marks"])
+@pytest.mark.parametrize(("role", "name"), [found for found in registry._OURS if found[0] in ROLES])
 def test_every_name_leads_to_an_implementation_of_its_role(role: Any, name: str) -> None:
     assert issubclass(implementation(role, name), ROLES[role])
 
@@ -34,6 +34,13 @@ def test_a_mark_is_told_of_a_place_where_nothing_is(name: str, tmp_path: Path) -
     assert mark is not None
     assert mark("nowhere", tmp_path) == mark("nowhere", tmp_path)
     assert ("sources", name) in registry._OURS
+
+
+@pytest.mark.parametrize("name", [name for role, name in registry._OURS if role == "finders"])
+def test_a_finder_belongs_to_a_type_of_source_that_an_address_means(name: str) -> None:
+    assert callable(implementation("finders", name))
+    assert ("sources", name) in registry._OURS
+    assert name in registry.SCHEMES.values()
 
 
 def test_a_kind_of_source_without_a_mark_has_none() -> None:

@@ -6,29 +6,15 @@ validate, and the JSON Schema and the reference page are made from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, create_model
 
-from catchment.reading.kinds.delta import DeltaSource
-from catchment.reading.kinds.files import FilesSource
-from catchment.reading.kinds.keys import Keys, StreamKeys
+from catchment.reading.kinds import KINDS
+from catchment.reading.kinds.keys import Keys, SourceKeys
 
 FILE = "catchment.yaml"
 MEMORY = r"^\s*[0-9]+(\.[0-9]+)?\s*([KMGT]i?B)\s*$"
-
-
-# Type of source -> its keys. An unknown type is told by `shape` before the models see it.
-Source = Annotated[FilesSource | DeltaSource, Field(discriminator="type")]
-KINDS: Mapping[str, type[Keys]] = {"files": FilesSource, "delta": DeltaSource}
-
-
-def stream_keys(source: type[Keys]) -> type[StreamKeys]:
-    """The keys of the streams of a type of source."""
-    (keys,) = (one for one in get_args(source.model_fields["streams"].annotation) if one is not str)
-    found: type[StreamKeys] = keys
-    return found
 
 
 class AsOf(Keys):
@@ -170,9 +156,19 @@ class ProjectFile(Keys):
     planned: ClassVar[frozenset[str]] = frozenset({"live", "schedule", "alerts", "brokers"})
 
     name: Annotated[str, Field(description="Lower case, digits and underscores; gold's file is named after it.")]
-    sources: Annotated[dict[str, Source], Field(description="Where rows come from, by name.")] = {}
+    sources: Annotated[dict[str, SerializeAsAny[SourceKeys]], Field(description="Where rows come from, by name.")] = {}
     silver: Annotated[dict[str, SilverTable], Field(description="Silver tables, by name.")] = {}
     gold: Annotated[Gold | None, Field(description="Gold, where there is any.")] = None
     targets: Annotated[
         dict[str, Target], Field(min_length=1, description="Places to run, by name; by default one, `local`.")
     ] = {"local": Target(default=True)}
+
+
+def with_every_source() -> type[ProjectFile]:
+    """The same with the keys of every type of source in it, for the JSON Schema; `shape` looks at each by its type."""
+    source: Any = Annotated[Union[tuple(KINDS.values())], Field(discriminator="type")]  # noqa: UP007
+    sources: Any = (dict[str, source], ProjectFile.model_fields["sources"])
+    whole: type[ProjectFile] = create_model(
+        "ProjectFile", __base__=ProjectFile, __doc__=ProjectFile.__doc__, sources=sources
+    )
+    return whole

@@ -119,6 +119,8 @@ def _streams(reading: Reading) -> None:
             _dialect(reading, found, key)
             _whole(reading, found, key)
             path = found.string("path") or ""
+            if path.startswith("s3://"):
+                path = path.removeprefix("s3://").partition("/")[2]  # a bucket's name may hold a point
             ending = re.fullmatch(r".*\.([A-Za-z0-9]+)", path.removesuffix(".gz").removesuffix(".zst"))
             if ending is None or "format" in found.entries() or ending.group(1).lower() in _ENDINGS:
                 continue

@@ -11,58 +11,76 @@ from typing import Any
 from pydantic import ValidationError
 
 from catchment.naming import did_you_mean
-from catchment.reading.declaration import KINDS, ProjectFile
+from catchment.reading.declaration import ProjectFile
 from catchment.reading.documents import Findings, Node, shorten
-from catchment.reading.kinds.keys import Keys
+from catchment.reading.kinds import KINDS
+from catchment.reading.kinds.keys import Keys, SourceKeys
 
 # Planned and named in the design, so that whoever writes them learns that they do nothing, not that they misspelt them.
-_NOT_BUILT_KINDS = frozenset(
-    {"postgres", "database", "mongodb", "redis", "rest", "graphql", "webhooks", "topic", "dlt", "singer"}
-)
+_NOT_BUILT_KINDS = frozenset({"webhooks", "topic"})
 
 _NOTHING = Node({}, (1, 1), keys={})
 
 
 def fit(root: Node, findings: Findings) -> ProjectFile | None:
     """The document in its models, or None after problems; what it points at is not looked at."""
-    strange = _strange_sources(root, findings)
     try:
-        return ProjectFile.model_validate(root.plain(), by_alias=True, by_name=False)
+        whole = root.plain()
+        declared = root.get("sources")
+        known = {} if declared is None else _sources(root, declared, findings)
+        if declared is not None and declared.is_mapping:
+            whole = {**whole, "sources": {name: found for name, found in known.items() if found is not None}}
+        found = ProjectFile.model_validate(whole, by_alias=True, by_name=False)
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False, include_context=True):
-            path = _meant(root, item["loc"])
-            if path and not (path[0] == "sources" and len(path) > 1 and path[1] in strange):
-                _say(root, findings, path, str(item["type"]), item.get("ctx", {}))
+        _tell(root, findings, (), error)
     except RecursionError:
         findings.error(root, "it is nested too deeply", cure="flatten it")
+    else:
+        return None if None in known.values() else found
     return None
 
 
-def _strange_sources(root: Node, findings: Findings) -> set[str]:
-    """Sources of no kind that there is; what else stands in them cannot be judged."""
-    strange = set()
-    for name, node in (root.get("sources") or _NOTHING).entries().items():
+def _sources(root: Node, declared: Node, findings: Findings) -> dict[str, SourceKeys | None]:
+    """Each source in the model of its type; None after problems."""
+    found: dict[str, SourceKeys | None] = {}
+    for name, node in declared.entries().items():
         kind = node.get("type")
-        if not node.is_mapping or (kind is not None and kind.value in KINDS):
-            continue
-        strange.add(name)
-        key = f"sources.{name}"
-        if kind is None:
+        key, found[name] = f"sources.{name}", None
+        if not node.is_mapping:
+            findings.error(node, f"must be a mapping, not {node.kind()}", cure=_WANTED["model_type"][1], key=key)
+        elif kind is None:
             findings.error(node, "type is missing", cure="write type: files", key=key)
-        elif kind.text in _NOT_BUILT_KINDS:
-            cure = f"there are {', '.join(KINDS)}"
-            findings.error(kind, f"sources of type `{kind.value}` are not built yet", cure=cure, key=key)
+        elif kind.value in KINDS:
+            try:
+                found[name] = KINDS[kind.text].model_validate(node.plain(), by_alias=True, by_name=False)
+            except ValidationError as error:
+                _tell(root, findings, ("sources", name), error)
         else:
-            cure = did_you_mean(kind.text, KINDS) or f"there are {', '.join(KINDS)}"
-            findings.error(kind, f"no type of source {kind.kind()}", cure=cure, key=key)
-    return strange
+            _strange(kind, key, findings)
+    return found
+
+
+def _strange(kind: Node, key: str, findings: Findings) -> None:
+    """No type of source that there is; what else stands in it cannot be judged."""
+    cure = f"there are {', '.join(KINDS)}"
+    if kind.text in _NOT_BUILT_KINDS:
+        findings.error(kind, f"sources of type `{kind.value}` are not built yet", cure=cure, key=key)
+    else:
+        findings.error(kind, f"no type of source {kind.kind()}", cure=did_you_mean(kind.text, KINDS) or cure, key=key)
+
+
+def _tell(root: Node, findings: Findings, above: tuple[str, ...], error: ValidationError) -> None:
+    for item in error.errors(include_url=False, include_input=False, include_context=True):
+        path = _meant(root, (*above, *item["loc"]))
+        if path:
+            _say(root, findings, path, str(item["type"]), item.get("ctx", {}))
 
 
 def _meant(root: Node, place: tuple[int | str, ...]) -> list[str]:
     """Where pydantic found a mistake, as a path of keys; empty where it tried a shape that is not meant.
 
-    Where several shapes are allowed it puts a name of its own for the shape into the path: the type of a source, the
-    class of a mapping, `str` or `list[str]`.
+    Where several shapes are allowed it puts a name of its own for the shape into the path: the `type` of a mapping, its
+    class, `str` or `list[str]`.
     """
     path: list[str] = []
     parts = [str(part) for part in place]
@@ -77,15 +95,21 @@ def _meant(root: Node, place: tuple[int | str, ...]) -> list[str]:
             continue
         part = parts.pop(0)
         path.append(part)
-        annotation, node = _below(annotation, part), _at(node, [part])
+        node = _at(node, [part])
+        annotation = _typed(_below(annotation, part), node)
     return path
+
+
+def _typed(annotation: Any, node: Node) -> Any:
+    """The keys of a source are those of its type."""
+    return KINDS.get(node.string("type") or "", annotation) if _bare(annotation) is SourceKeys else annotation
 
 
 def _shapes(annotation: Any) -> list[Any]:
     """What a value may be; None is no shape of its own to pydantic."""
     annotation = _bare(annotation)
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return [_bare(one) for one in typing.get_args(annotation) if one is not type(None)]
+        return [shape for one in typing.get_args(annotation) if one is not type(None) for shape in _shapes(one)]
     return [annotation]
 
 
@@ -149,7 +173,7 @@ def _model_at(path: list[str], root: Node) -> type[Keys] | None:
     annotation, node = _one(ProjectFile, root), root
     for part in path:
         node = _at(node, [part])
-        annotation = _one(_below(annotation, part), node)
+        annotation = _one(_typed(_below(annotation, part), node), node)
     return annotation if _is_keys(annotation) else None
 
 
@@ -178,10 +202,23 @@ def _say(root: Node, findings: Findings, path: list[str], kind: str, context: Ma
         at = _at(root, above[:-1]).key_place(above[-1]) if above else owner.place
         cure = f"write {last}: {_EXAMPLES.get(last, '…')}"
         findings.error(at, f"{last} is missing", cure=cure, key=".".join(above) or None)
+    elif kind.startswith("union_tag"):
+        _say_kind(node or _at(root, path), findings, key, context)
     else:
         node = node or _at(root, path)
         message, cure = _mismatch(kind, last, node, context)
         findings.error(node if node is not root else None, message, cure=cure, key=key)
+
+
+def _say_kind(node: Node, findings: Findings, key: str, context: Mapping[str, Any]) -> None:
+    """A mapping whose `type` is missing, or none that there is."""
+    kind = node.get("type")
+    if kind is None:
+        findings.error(node, "type is missing", cure="see docs/reference/catchment-yaml.md", key=key)
+        return
+    choices = re.findall(r"'([^']*)'", str(context.get("expected_tags", "")))
+    cure = did_you_mean(kind.text, choices) or f"write {' or '.join(choices)}"
+    findings.error(kind, f"{kind.kind()} is not one of {', '.join(choices)}", cure=cure, key=f"{key}.type")
 
 
 _EXAMPLES = {

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from catchment import settings
 from catchment.contract import Column, Contract, Reference
 from catchment.naming import did_you_mean
-from catchment.reading.declaration import KINDS, stream_keys
 from catchment.reading.documents import Findings, Node, Place, shorten
 from catchment.reading.durations import seconds
+from catchment.reading.kinds import KINDS, stream_keys
 from catchment.reading.pointers import Reading, entries, is_there, listing
 
 _NOTHING = Node({}, (1, 1), keys={})

@@ -27,6 +27,7 @@ class SourcePromises(ABC):
     whole: ClassVar[bool] = False  # each new item brings everything that there is, and only the newest is read
     refuses_halves: ClassVar[bool] = False  # what cannot be read stops it: the rest would count as deleted
     forgetful: ClassVar[bool] = False  # rows in bronze do not tell how far it was read
+    unsure: ClassVar[bool] = False  # only reading all of it tells whether anything is new
 
     @abstractmethod
     def source(self) -> Source:
@@ -56,7 +57,7 @@ class SourcePromises(ABC):
         assert all(feed.table.layer == "bronze" for feed in feeds)
 
     def test_a_source_with_nothing_in_it_gives_nothing(self) -> None:
-        assert not self.source().describe(self.feed(), None).is_new
+        assert self.unsure or not self.source().describe(self.feed(), None).is_new
         assert rows_in(self.batches()) == []
 
     def test_our_columns_come_first_with_their_types(self) -> None:
@@ -111,7 +112,7 @@ class SourcePromises(ABC):
     def test_after_the_last_cursor_only_what_was_added_is_new(self) -> None:
         self.add_rows(3)
         _, cursor = self._until(self._cursors())
-        assert not self.source().describe(self.feed(), cursor).is_new
+        assert self.unsure or not self.source().describe(self.feed(), cursor).is_new
         assert rows_in(self.batches(cursor)) == []
         self.add_rows(2)
         assert self.source().describe(self.feed(), cursor).is_new
@@ -143,7 +144,7 @@ class SourcePromises(ABC):
 
     def test_hearing_twice_that_a_cursor_is_committed_is_harmless(self) -> None:
         self.add_rows(2)
-        _, cursor = self._until(1)
+        _, cursor = self._until(self._cursors())
         assert cursor is not None
         source = self.source()
         source.acknowledge(self.feed(), cursor)
@@ -231,9 +232,18 @@ def committed(since: Cursor | None, given: Sequence[Cursor]) -> Cursor | None:
 
 
 def rows_in(batches: Iterator[Batch] | Sequence[Batch]) -> list[dict[str, Any]]:
-    """Rows as dictionaries, columns that hold nothing left out: a column may come later in one read than in another."""
-    return [
-        {name: value for name, value in row.items() if value is not None or name in OURS}
-        for batch in batches
-        for row in batch.rows.to_pylist()
-    ]
+    """Rows as dictionaries, columns that hold nothing left out: a column may come later in one read than in another.
+
+    Those of a load that holds what the last one held are left out, as they are when they land.
+    """
+    taken: list[dict[str, Any]] = []
+    load: list[dict[str, Any]] = []
+    for batch in batches:
+        load += [
+            {name: value for name, value in row.items() if value is not None or name in OURS}
+            for row in batch.rows.to_pylist()
+        ]
+        if batch.cursor is not None:
+            taken += [] if batch.unchanged else load
+            load = []
+    return taken + load

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from catchment.reading.kinds.keys import Keys, StreamKeys
+from catchment.reading.kinds.keys import SourceKeys, StreamKeys
 
 
 class DeltaStream(StreamKeys):
@@ -19,8 +19,15 @@ class DeltaStream(StreamKeys):
         return True
 
 
-class DeltaSource(Keys):
+class DeltaSource(SourceKeys):
     """Delta tables of others, each taken whole."""
+
+    example: ClassVar[str] = """\
+finance:
+  type: delta
+  streams:
+    rates: {path: /lake/finance/rates}
+"""
 
     type: Literal["delta"]
     streams: Annotated[dict[str, DeltaStream], Field(min_length=1, description="What it gives, by name.")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,3 +40,11 @@ class StreamKeys(Keys):
     def brings_documents(self) -> bool:
         """Its rows are documents, in one column of JSON text, as far as the project tells."""
         return False
+
+
+class SourceKeys(Keys):
+    """A source of any type."""
+
+    if TYPE_CHECKING:
+        type: str
+        streams: Mapping[str, StreamKeys]

@@ -1,0 +1,1 @@
+"""Redis: keys by pattern, and streams."""

@@ -1,0 +1,1 @@
+"""Rows from APIs over HTTP: one client, one way through pages, one memory of what landed, for REST and GraphQL."""

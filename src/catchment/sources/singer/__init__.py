@@ -1,0 +1,1 @@
+"""Taps that write Singer messages."""

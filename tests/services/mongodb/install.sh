@@ -14,6 +14,7 @@ if [ ! -d "$folder" ]; then
                 echo "$tool is not installed: as root, apt-get install openjdk-17-jdk-headless maven" >&2
                 exit 1
             fi
+            apt-get update -qq >&2
             apt-get install -y -q --no-install-recommends openjdk-17-jdk-headless maven >&2
         fi
     done

@@ -8,4 +8,5 @@ if [ "$(id -u)" != 0 ]; then
     echo "redis-server is not installed: as root, apt-get install redis-server" >&2
     exit 1
 fi
-DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends redis-server
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends redis-server > /dev/null

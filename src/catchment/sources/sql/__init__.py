@@ -1,0 +1,1 @@
+"""Any database that SQLAlchemy reaches, and what all databases of tables share."""

@@ -24,7 +24,8 @@ _PARTS = (
     ("contracts", "one data contract per silver table"),
     ("silver", "functions for what a contract cannot say"),
     ("gold", "a dbt project"),
-    ("data", "what the shop has sold, with mistakes in it on purpose"),
+    ("data", "what was sold, with mistakes in it on purpose"),
+    ("inbox", "the month that comes next: broken, and as its sender corrects it"),
 )
 
 # How many remarks about a table's columns fit into its line.
@@ -39,30 +40,49 @@ _MOST_LEFT_OUT = 3
         "catchment init shop",
         "catchment init --template shop my_shop",
         "catchment init --from 'shop/data/users/*.csv' my_users",
+        "catchment init --from sqlite:///legacy.db --tables 'order*' my_orders",
     )
 )
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option(
     "--template",
     metavar="NAME",
-    help="`blank`, or `shop` with everything; without it the one named like the folder, else `blank`.",
+    help="`blank`, `shop` with everything, or `sales` for quality gates; without it the one named like the folder, "
+    "else `blank`.",
 )
 @click.option(
     "--from",
     "pattern",
-    metavar="GLOB",
-    help="Draft the project from these files: CSV, JSON Lines or Parquet. Put the pattern into quotes.",
+    metavar="GLOB|URL",
+    help="Draft the project from these files (CSV, JSON Lines or Parquet; put the pattern into quotes), or from a "
+    "database: postgresql://…, sqlite:///…, mongodb://…, redis://…, or a reference to it such as '${env:SHOP_DB_URL}'.",
 )
-def init(folder: Path, template: str | None, pattern: str | None) -> None:
+@click.option(
+    "--tables",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of a database only these, such as 'public.*'; by default all that may be read. Repeatable.",
+)
+def init(folder: Path, template: str | None, pattern: str | None, tables: tuple[str, ...]) -> None:
     """Make a project in FOLDER, this one by default.
 
-    Nothing is ever overwritten. With --from, every file is read and each table gets a stream, a contract whose types
-    and key come with their evidence, and a stg model.
+    Nothing is ever overwritten. With --from GLOB, every file is read and each table gets a stream, a contract whose
+    types and key come with their evidence, and a stg model. With --from URL types, keys and references are those that
+    the database declares; the address stays out of the project, which refers to a variable of the environment.
     """
+    from catchment.outside import is_address
+
     if pattern is not None and template is not None:
         message = "--template and --from exclude each other"
         raise click.UsageError(message)
-    if pattern is not None:
+    if tables and (pattern is None or not is_address(pattern)):
+        message = "--tables is for a database: --from URL"
+        raise click.UsageError(message)
+    if pattern is not None and is_address(pattern):
+        from catchment.cli.init_database import from_database
+
+        from_database(folder, pattern, tables)
+    elif pattern is not None:
         _from_files(folder, pattern)
     else:
         _from_template(folder, template)
@@ -75,10 +95,10 @@ def _from_template(folder: Path, asked: str | None) -> None:
     own = folder.absolute().name
     template = asked if asked is not None else own if own in template_names() else "blank"
     written = write_template(template, folder, project_name=_name_of(folder))
-    out(f"Created {_shown(folder)} from template `{template}`: {contents(load_project(folder), folder)}.")
+    out(f"Created {shown(folder)} from template `{template}`: {contents(load_project(folder), folder)}.")
     for line in _listing(folder, written):
         out(line)
-    note(f"Next: {_go(folder)}{'catchment run' if template != 'blank' else 'write sources into catchment.yaml'}")
+    note(f"Next: {go(folder)}{'catchment run' if template != 'blank' else 'write sources into catchment.yaml'}")
 
 
 def _name_of(folder: Path) -> str:
@@ -106,21 +126,18 @@ def contents(project: Project, folder: Path) -> str:
     )
 
 
-def _shown(folder: Path) -> str:
+def shown(folder: Path) -> str:
     return folder.absolute().name if str(folder) == "." else str(folder)
 
 
-def _go(folder: Path) -> str:
+def go(folder: Path) -> str:
     return "" if folder.absolute() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
 
 
 def _from_files(folder: Path, pattern: str) -> None:
     from catchment.draft import find_streams, left_out, study, write_draft
-    from catchment.reading.declaration import FILE
 
-    if (folder / FILE).exists():
-        message = f"nothing was written: {folder / FILE} is there already"
-        raise ConfigError(message, hint="choose a new folder: catchment init --from … FOLDER")
+    refuse_project(folder)
     streams = find_streams(pattern)
     note(f"Reading {plural(sum(len(stream.files) for stream in streams), 'file')} …")
     tables, odd = [], []
@@ -143,10 +160,19 @@ def _from_files(folder: Path, pattern: str) -> None:
         note(_left_out(others))
     write_draft(tables, folder)
     out(
-        f"Wrote {_shown(folder)}/: {plural(len(tables), 'stream')}, {plural(len(tables), 'contract')}"
+        f"Wrote {shown(folder)}/: {plural(len(tables), 'stream')}, {plural(len(tables), 'contract')}"
         f" (each type with its evidence as a comment), {plural(len(tables), 'stg model')}."
     )
-    note(f"Next: {_go(folder)}catchment preview silver.{tables[0].name}")
+    note(f"Next: {go(folder)}catchment preview silver.{tables[0].name}")
+
+
+def refuse_project(folder: Path) -> None:
+    """Raises ConfigError where the folder holds a project already."""
+    from catchment.reading.declaration import FILE
+
+    if (folder / FILE).exists():
+        message = f"nothing was written: {folder / FILE} is there already"
+        raise ConfigError(message, hint="choose a new folder: catchment init --from … FOLDER")
 
 
 def _left_out(others: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ from catchment import naming
 from catchment.draft.streams import SOURCE, DraftStream, snake_case
 from catchment.errors import ConfigError
 from catchment.naming import literal, quoted
+from catchment.silver.conform import DOCUMENT
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,15 +66,25 @@ def land(connection: duckdb.DuckDBPyConnection, stream: DraftStream) -> Landed:
     seen = _Seen()
     for rows in _batches(stream, seen):
         _insert(connection, rows, seen)
+    return _landed(connection, seen, stream.shown, documents=stream.format == "jsonl")
+
+
+def land_rows(connection: duckdb.DuckDBPyConnection, rows: pa.Table, shown: str) -> Landed:
+    """Rows that a source gave; raises ConfigError where there is no column in them."""
+    seen = _Seen()
+    _insert(connection, rows, seen)
+    return _landed(connection, seen, shown, documents=seen.names == [DOCUMENT])
+
+
+def _landed(connection: duckdb.DuckDBPyConnection, seen: _Seen, shown: str, *, documents: bool) -> Landed:
     if not seen.names:
-        message = f"{stream.shown} has no rows"
-        raise ConfigError(message, hint="draft the project from files that hold some")
+        message = f"{shown} has no rows"
+        raise ConfigError(message, hint="draft it from something that holds some")
     counted = connection.execute("SELECT count(*) FROM landed").fetchone()
     assert counted is not None
     dialect = dict(seen.cursor.get("dialect") or {})
-    if stream.format == "jsonl":
-        return Landed(_documents(connection, stream.shown), counted[0], seen.defects, dialect)
-    return Landed(_fields(seen), counted[0], seen.defects, dialect)
+    fields = _documents(connection, shown) if documents else _fields(seen)
+    return Landed(fields, counted[0], seen.defects, dialect)
 
 
 def _batches(stream: DraftStream, seen: _Seen) -> Iterator[pa.Table]:
@@ -127,7 +138,7 @@ def _fields(seen: _Seen) -> tuple[Field, ...]:
     import pyarrow as pa
 
     headers = list(seen.cursor.get("header") or seen.names)
-    names = _unique([snake_case(name) or "column" for name in seen.names])
+    names = unique_names(seen.names)
     fields = []
     for place, (bronze, kind) in enumerate(zip(seen.names, seen.kinds, strict=True)):
         header = headers[place] if place < len(headers) else bronze
@@ -137,8 +148,9 @@ def _fields(seen: _Seen) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    return [name.lower() for name in naming.columns(names)]
+def unique_names(names: Sequence[str]) -> list[str]:
+    """What columns are called in a contract: in snake case, no two alike."""
+    return [name.lower() for name in naming.columns([snake_case(name) or "column" for name in names])]
 
 
 def _documents(connection: duckdb.DuckDBPyConnection, shown: str) -> tuple[Field, ...]:
@@ -155,7 +167,7 @@ def _documents(connection: duckdb.DuckDBPyConnection, shown: str) -> tuple[Field
         (path, source, fixed or _mostly(connection, source, mixed))
         for path, source, fixed, mixed in leaves[:_MOST_FIELDS]
     ]
-    names = _unique([snake_case("_".join(path)) or "column" for path, _, _ in settled])
+    names = unique_names(["_".join(path) for path, _, _ in settled])
     fields = tuple(
         Field(f"c{place}", name, source, None, fixed)
         for place, (name, (_, source, fixed)) in enumerate(zip(names, settled, strict=True))

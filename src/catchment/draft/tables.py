@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catchment.draft.keys import KeyGuess, guess_key
-from catchment.draft.landed import Landed, land
+from catchment.draft.landed import Landed, land, land_rows
 from catchment.draft.streams import DraftStream
 from catchment.draft.types import ColumnGuess, Figures, candidates, decide, leftovers_wanted
 from catchment.naming import quoted
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 # A sample of so many rows says what a column might be; all rows say whether it is.
 _SAMPLE = 20_000
@@ -55,17 +56,29 @@ class TableGuess:
 
 def study(stream: DraftStream) -> TableGuess:
     """Read every row of a stream's files; raises what its source raises, and ConfigError where there are no columns."""
+    landed, columns, key = _studied(stream.name, lambda connection: land(connection, stream))
+    return TableGuess(stream, landed.rows, landed.defects, columns, key, landed.dialect)
+
+
+def study_rows(name: str, rows: pa.Table, shown: str) -> tuple[tuple[ColumnGuess, ...], KeyGuess]:
+    """The same for rows that a source gave; raises ConfigError where there are no columns."""
+    _, columns, key = _studied(name, lambda connection: land_rows(connection, rows, shown))
+    return columns, key
+
+
+def _studied(
+    name: str, landing: Callable[[duckdb.DuckDBPyConnection], Landed]
+) -> tuple[Landed, tuple[ColumnGuess, ...], KeyGuess]:
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="catchment-draft-") as spill:
         connection = duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": spill})
         try:
-            landed = land(connection, stream)
+            landed = landing(connection)
             columns = _columns(connection, landed)
-            key = guess_key(connection, landed, stream.name, columns)
+            return landed, columns, guess_key(connection, landed, name, columns)
         finally:
             connection.close()
-    return TableGuess(stream, landed.rows, landed.defects, columns, key, landed.dialect)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, landed: Landed) -> tuple[ColumnGuess, ...]:

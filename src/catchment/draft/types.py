@@ -48,6 +48,7 @@ class ColumnGuess:
     remark: str | None = None
     distinct: int = 0  # about so many different values
     lacking: int = 0  # rows without a value
+    description: str = ""
 
 
 @dataclass(frozen=True)

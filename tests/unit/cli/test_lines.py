@@ -91,18 +91,23 @@ def test_a_status_is_a_table() -> None:
     newest = datetime(2026, 11, 20, 23, 58, tzinfo=UTC)
     tables = [
         TableStatus("bronze.drops__users", 48_210, 3),
-        TableStatus("silver.users", 46_377, 3, newest, 1800.0, 3600, 1702, 0.035, 0),
+        TableStatus("silver.users", 46_377, 3, newest, 1800.0, 3600, 1702, 0.035, 0, score=98.16),
         TableStatus("silver.late", 1, 1, newest, 864_000.0, 3600, 0, 0.0, 2),
     ]
     last = LastRun("r1", datetime(2026, 11, 21, 9, 14, tzinfo=UTC), 8.1, "done")
     found = Status("shop", "local", tables, GoldStatus(1, newest, ["a", "b"], False), last)
     assert status.lines(found) == [
         "shop · target local · last run 2026-11-21 09:14 UTC, 8.1 s, ok",
-        "table                     rows   version   newest row         fresh                        rejected   behind",
-        "bronze.drops__users     48,210   3         -                  -                                   -   -",
-        "silver.users            46,377   3         2026-11-20 23:58   ok (60 min)                     3.5 %   -",
-        "silver.late                  1   1         2026-11-20 23:58   late: 10 days old (60 min)        0 %   2 loads",
-        "gold                  2 models   build 1   2026-11-20 23:58   -                                   -   yes",
+        "table                     rows   version   newest row         fresh                        rejected   score"
+        "   behind",
+        "bronze.drops__users     48,210   3         -                  -                                   -       -"
+        "   -",
+        "silver.users            46,377   3         2026-11-20 23:58   ok (60 min)                     3.5 %    98.2"
+        "   -",
+        "silver.late                  1   1         2026-11-20 23:58   late: 10 days old (60 min)        0 %       -"
+        "   2 loads",
+        "gold                  2 models   build 1   2026-11-20 23:58   -                                   -       -"
+        "   yes",
     ]
 
 

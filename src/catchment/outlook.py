@@ -85,8 +85,8 @@ class _Outlook:
 
     def _land(self, step: Step, _: Sequence[str]) -> Pending:
         about = self._described(self.connected.project.feed(step.name))
-        size = f"{about.bytes / 1e6:,.1f} MB" if about.bytes >= 1e5 else f"{about.bytes / 1e3:,.1f} kB"
-        news = f"{about.items:,} new {about.item}{'' if about.items == 1 else 's'}, {size}"
+        size = f", {about.bytes / 1e6:,.1f} MB" if about.bytes >= 1e5 else f", {about.bytes / 1e3:,.1f} kB"
+        news = f"{about.items:,} new {about.item}{'' if about.items == 1 else 's'}{size if about.bytes else ''}"
         words = "; ".join([news if about.is_new else _NOTHING_NEW, *(notice.message for notice in about.notices)])
         return Pending(step, about.is_new, words)
 

@@ -75,7 +75,7 @@ class _Step:
         """The two middle columns of a step's line."""
         if kind == "land":
             return plural(self.rows, "row"), _listed(
-                plural(self.items, "file"), _some(self.defects, "defect", plain="defects")
+                plural(self.items, "file") if self.items else "", _some(self.defects, "defect", plain="defects")
             )
         if kind == "refine":
             return plural(self.rows, "row"), _listed(

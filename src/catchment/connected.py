@@ -19,10 +19,10 @@ from catchment.settings import has_references, resolve
 from catchment.silver.definition import LookedUp, Table
 
 if TYPE_CHECKING:
-    from catchment.gold.build import Pinned
     from catchment.gold.compiled import Manifest
     from catchment.gold.dbt import Dbt
     from catchment.gold.layers.project import LayerRules
+    from catchment.gold.pinned import Pinned
     from catchment.interfaces import Engine, Lake, Source, Warehouse
     from catchment.lake.delta import DeltaLake
 
@@ -250,7 +250,7 @@ class Connected:
     def pinned(self) -> dict[naming.TableName, Pinned]:
         """The tables that gold reads, each at its newest version: facts first, look-ups last, so that a fact never
         names a row of a look-up that gold has not."""
-        from catchment.gold.build import Pinned
+        from catchment.gold.pinned import Pinned
 
         reads = self.gold_reads() or frozenset()
         looked_up = {name for table in self.project.silver.values() for name in table.with_}

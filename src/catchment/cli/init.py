@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from catchment.cli.init_folder import go, refuse_project, shown
 from catchment.cli.invocation import examples
 from catchment.cli.terminal import note, out
 from catchment.errors import ConfigError
@@ -126,14 +126,6 @@ def contents(project: Project, folder: Path) -> str:
     )
 
 
-def shown(folder: Path) -> str:
-    return folder.absolute().name if str(folder) == "." else str(folder)
-
-
-def go(folder: Path) -> str:
-    return "" if folder.absolute() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
-
-
 def _from_files(folder: Path, pattern: str) -> None:
     from catchment.draft import find_streams, left_out, study, write_draft
 
@@ -164,15 +156,6 @@ def _from_files(folder: Path, pattern: str) -> None:
         f" (each type with its evidence as a comment), {plural(len(tables), 'stg model')}."
     )
     note(f"Next: {go(folder)}catchment preview silver.{tables[0].name}")
-
-
-def refuse_project(folder: Path) -> None:
-    """Raises ConfigError where the folder holds a project already."""
-    from catchment.reading.declaration import FILE
-
-    if (folder / FILE).exists():
-        message = f"nothing was written: {folder / FILE} is there already"
-        raise ConfigError(message, hint="choose a new folder: catchment init --from … FOLDER")
 
 
 def _left_out(others: Sequence[Path]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catchment.cli.init import go, refuse_project, shown
+from catchment.cli.init_folder import go, refuse_project, shown
 from catchment.cli.terminal import note, out
 from catchment.errors import ConfigError
 from catchment.observe.words import about, aligned, plural

@@ -20,22 +20,11 @@ from catchment.naming import TableName, did_you_mean, silver_table
 from catchment.recall import Recall
 
 if TYPE_CHECKING:
-    from catchment.contract import Contract
     from catchment.gold.layers.project import LayerRules
+    from catchment.gold.pinned import Pinned
     from catchment.interfaces import Build, Tell, Warehouse
-    from catchment.records import Pin, Scan
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """A table of the lake as gold reads it: these files at this version, these columns, and what it promises."""
-
-    scan: Scan
-    pin: Pin
-    columns: Sequence[str]
-    contract: Contract | None = None
 
 
 @dataclass(frozen=True)

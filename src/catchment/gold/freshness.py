@@ -17,9 +17,9 @@ from catchment.gold.sources import silver_behind
 from catchment.naming import TableName, quoted, silver_table
 
 if TYPE_CHECKING:
-    from catchment.gold.build import Pinned
     from catchment.gold.compiled import Manifest
     from catchment.gold.dbt import Dbt
+    from catchment.gold.pinned import Pinned
     from catchment.interfaces import Tell, Warehouse
 
 RULE = "freshness"

@@ -18,11 +18,12 @@ import pytest
 from catchment.contract import Contract, Freshness
 from catchment.events import CheckFailed, Event, Noticed
 from catchment.gold.artifacts import Artifacts, Made, artifacts
-from catchment.gold.build import Pinned, build_gold, publish_gold
+from catchment.gold.build import build_gold, publish_gold
 from catchment.gold.compiled import Manifest, SourceFreshness, SourceTable
 from catchment.gold.dbt import Dbt
 from catchment.gold.freshness import Looking
 from catchment.gold.layers.models import Layers
+from catchment.gold.pinned import Pinned
 from catchment.gold.standing import freshness, models
 from catchment.naming import TableName
 from catchment.records import Pin, Scan

@@ -18,8 +18,9 @@ import pytest
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, DataError, MissingExtra, Stopped
 from catchment.events import CheckFailed, Event, GoldBuilt, GoldPublished, Noticed, StepProgress
-from catchment.gold.build import Built, Pinned, build_gold, changes, content, publish_gold, rollback
+from catchment.gold.build import Built, build_gold, changes, content, publish_gold, rollback
 from catchment.gold.dbt import Dbt, fingerprint
+from catchment.gold.pinned import Pinned
 from catchment.naming import TableName
 from catchment.records import Pin, Scan
 from catchment.warehouses.duckdb import DuckDBWarehouse
@@ -263,7 +264,8 @@ PARENT = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from catchment.gold.build import Pinned, build_gold
+from catchment.gold.build import build_gold
+from catchment.gold.pinned import Pinned
 from catchment.gold.dbt import Dbt
 from catchment.naming import TableName
 from catchment.records import Pin, Scan

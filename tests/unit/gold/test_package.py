@@ -10,9 +10,10 @@ import pytest
 
 from catchment.errors import ConfigError
 from catchment.events import CheckFailed, Event
-from catchment.gold.build import Pinned, build_gold, publish_gold
+from catchment.gold.build import build_gold, publish_gold
 from catchment.gold.dbt import Dbt
 from catchment.gold.modified import Modified, modified
+from catchment.gold.pinned import Pinned
 from catchment.naming import TableName
 from catchment.records import Pin, Scan
 from catchment.warehouses.duckdb import DuckDBWarehouse

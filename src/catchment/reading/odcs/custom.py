@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catchment.contract import LEAST_LOADS, TABLE_MEASURES, SetRule, Usual, column_measures
 from catchment.naming import did_you_mean
 from catchment.reading.documents import Node, shorten
 from catchment.reading.odcs import conditions
 from catchment.reading.odcs.columns import custom_properties, weight
-
-if TYPE_CHECKING:
-    from catchment.reading.odcs.quality import Rule, Rules
+from catchment.reading.odcs.rule import Asked, Rule, Rules
 
 _MOST_LOADS = 1000
 _USUAL_KEYS = ("loads", "deviations", "of")
 _EXAMPLE = "write implementation: {condition: total >= 0}, {rejectedShare: 0.05}, {score: 90} or {usual: {loads: 30}}"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One entry under `of`: what is compared of a load, and where the contract says so."""
-
-    node: Node
-    measure: str
-    column: str | None
 
 
 def read_custom(rule: Rule) -> None:

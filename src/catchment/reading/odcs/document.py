@@ -11,8 +11,9 @@ from catchment.reading.documents import Findings, Node, parse
 from catchment.reading.odcs import keys
 from catchment.reading.odcs.columns import read_columns
 from catchment.reading.odcs.custom import finish_usual
-from catchment.reading.odcs.quality import Rules, finish, read_quality
+from catchment.reading.odcs.quality import finish, read_quality
 from catchment.reading.odcs.relationships import read_references
+from catchment.reading.odcs.rule import Rules
 
 if TYPE_CHECKING:
     from catchment.errors import Problem

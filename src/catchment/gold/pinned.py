@@ -1,0 +1,21 @@
+"""What gold reads of the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from catchment.contract import Contract
+    from catchment.records import Pin, Scan
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A table of the lake as gold reads it: these files at this version, these columns, and what it promises."""
+
+    scan: Scan
+    pin: Pin
+    columns: Sequence[str]
+    contract: Contract | None = None

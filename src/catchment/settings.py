@@ -1,4 +1,6 @@
-"""References to what lies outside a project: `${env:NAME}` and `${file:path}` anywhere in a value of catchment.yaml.
+"""References to what lies outside a project, anywhere in a value of catchment.yaml.
+
+`${env:NAME}`, `${file:path}`, `${aws-secret:name}`, and `${aws-secret:name#key}` where the secret is a JSON object.
 
 A Project keeps the text as it was written, so that whatever prints it prints the reference. `resolve` is called where
 the value is used and remembers what it gave out; `redact` puts the references back into anything that people will read.
@@ -13,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from catchment.errors import ConfigError
+from catchment.errors import CatchmentError, ConfigError
 from catchment.naming import did_you_mean
 
-KINDS = ("env", "file")
+KINDS = ("env", "file", "aws-secret")
+_CURE = "write ${env:NAME}, ${file:path} or ${aws-secret:name}"
 
 # Shorter values are words of everyday life; replacing them would make messages unreadable and hide nothing.
 SHORTEST_SECRET = 4
@@ -51,16 +54,18 @@ def has_references(text: str) -> bool:
 def fault(text: str) -> tuple[str, str] | None:
     """What is wrong with the references of a text, and the cure; None where all can be resolved one day."""
     if _UNCLOSED.search(text):
-        return "a reference is not closed", "write ${env:NAME} or ${file:path}"
+        return "a reference is not closed", _CURE
     for reference in references(text):
         if not reference.kind:
             known = reference.name or "NAME"
             return f"reference `${{{reference.name}}}` does not say where to look", f"write `${{env:{known}}}`"
         if reference.kind not in KINDS:
-            cure = did_you_mean(reference.kind, KINDS) or "there are ${env:NAME} and ${file:path}"
+            cure = did_you_mean(reference.kind, KINDS) or _CURE
             return f"no kind of reference `{reference.kind}`", cure
         if not reference.name:
-            return f"reference `{reference}` names nothing", "write ${env:NAME} or ${file:path}"
+            return f"reference `{reference}` names nothing", _CURE
+        if reference.kind == "aws-secret" and (reference.name.startswith("#") or reference.name.endswith("#")):
+            return f"reference `{reference}` names half a secret", "write ${aws-secret:name} or ${aws-secret:name#key}"
     return None
 
 
@@ -68,13 +73,19 @@ def resolve(text: str, folder: Path, *, place: str | None = None) -> str:
     """The text with every reference replaced by its value; call it as late as possible and keep the result nowhere.
 
     Paths are relative to `folder`; one newline at the end of a file is not part of the value. `place` is the key that
-    a message names. Raises ConfigError, which names the reference and never a value.
+    a message names. Raises ConfigError, which names the reference and never a value; for secrets kept elsewhere also
+    MissingExtra, or RetryableError where asking again may help.
     """
     wrong = fault(text)
     if wrong is not None:
         message, cure = wrong
         raise ConfigError(f"{place}: {message}" if place else message, hint=cure)
     return _REFERENCE.sub(lambda match: _value(_reference(match.group(1)), folder, place), text)
+
+
+def hide(value: str, reference: str) -> None:
+    """Have `redact` put the reference in place of a value that came another way, on the command line for one."""
+    _remember(value, reference)
 
 
 def redact(text: str) -> str:
@@ -91,7 +102,12 @@ def _reference(inside: str) -> Reference:
 
 
 def _value(reference: Reference, folder: Path, place: str | None) -> str:
-    value = _from_environment(reference, place) if reference.kind == "env" else _from_file(reference, folder, place)
+    if reference.kind == "env":
+        value = _from_environment(reference, place)
+    elif reference.kind == "file":
+        value = _from_file(reference, folder, place)
+    else:
+        value = _from_aws(reference, place)
     _remember(value, str(reference))
     return value
 
@@ -114,6 +130,33 @@ def _from_file(reference: Reference, folder: Path, place: str | None) -> str:
         message = f"{_at(place)}file {path} {why}, and {reference} asks for it"
         raise ConfigError(message, hint="write the value into that file, or correct the path") from None
     return value.removesuffix("\n").removesuffix("\r")
+
+
+def _from_aws(reference: Reference, place: str | None) -> str:
+    from catchment.aws_secrets import secret
+
+    name, hashed, key = reference.name.partition("#")
+    try:
+        value = secret(name)
+    except CatchmentError as error:
+        message = f"{_at(place)}{error.message}, and {reference} asks for it"
+        raise type(error)(message, hint=error.hint) from None
+    return _of_object(value, key, reference, place) if hashed else value
+
+
+def _of_object(value: str, key: str, reference: Reference, place: str | None) -> str:
+    """One value of a JSON object: text as it is, anything else as JSON."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        message = f"{_at(place)}the secret is no JSON object, and {reference} asks for a key of it"
+        raise ConfigError(message, hint="ask for the whole of it, without `#`")
+    if found.get(key) is None:
+        message = f"{_at(place)}the secret has nothing under `{key}`, and {reference} asks for it"
+        raise ConfigError(message, hint=did_you_mean(key, map(str, found)) or "correct the key after `#`")
+    return found[key] if isinstance(found[key], str) else json.dumps(found[key])
 
 
 def _at(place: str | None) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from catchment import settings
-from catchment.errors import ConfigError
+from catchment import aws_secrets, settings
+from catchment.errors import CatchmentError, ConfigError, MissingExtra, RetryableError
 from catchment.settings import Reference, fault, redact, references, resolve
 
 SECRET = 'p@ss "word"/ü42'
+CURE = "write ${env:NAME}, ${file:path} or ${aws-secret:name}"
 
 
 @pytest.fixture(autouse=True)
@@ -80,11 +83,15 @@ def test_a_file_that_cannot_be_read_is_named(content: bytes | None, why: str, tm
     ("text", "message", "cure"),
     [
         ("${evn:A}", "no kind of reference `evn`", "did you mean `env`?"),
-        ("${aws-secret:A}", "no kind of reference `aws-secret`", "there are ${env:NAME} and ${file:path}"),
+        ("${vault:A}", "no kind of reference `vault`", CURE),
+        ("${aws_secret:A}", "no kind of reference `aws_secret`", "did you mean `aws-secret`?"),
+        ("${aws-secret:}", "names nothing", CURE),
+        ("${aws-secret:A#}", "names half a secret", "write ${aws-secret:name} or ${aws-secret:name#key}"),
+        ("${aws-secret:#k}", "names half a secret", "write ${aws-secret:name} or ${aws-secret:name#key}"),
         ("${HOME}", "does not say where to look", "write `${env:HOME}`"),
         ("${}", "does not say where to look", "write `${env:NAME}`"),
-        ("${env:}", "names nothing", "write ${env:NAME} or ${file:path}"),
-        ("${env:A", "is not closed", "write ${env:NAME} or ${file:path}"),
+        ("${env:}", "names nothing", CURE),
+        ("${env:A", "is not closed", CURE),
     ],
 )
 def test_a_reference_that_cannot_be_is_a_mistake(text: str, message: str, cure: str, tmp_path: Path) -> None:
@@ -137,3 +144,43 @@ def test_short_values_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MEMORY", "2GB")
     resolve("${env:MEMORY}", tmp_path)
     assert redact("memory 2GB") == "memory 2GB"
+
+
+def test_a_secret_of_aws_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws_secrets._secret.cache_clear()
+    for name in ("botocore", "botocore.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtra, match=r"`botocore.*` is not installed.*\$\{aws-secret:name\}") as caught:
+        resolve("${aws-secret:name}", tmp_path)
+    assert caught.value.hint == "pip install 'catchment[aws]'"
+
+
+REFUSED: list[tuple[str, type[CatchmentError], str]] = [
+    ("ResourceNotFoundException", ConfigError, "there is no AWS secret shop"),
+    ("AccessDeniedException", ConfigError, "no right to read AWS secret shop"),
+    ("DecryptionFailure", ConfigError, "no right to read AWS secret shop"),
+    ("ExpiredTokenException", ConfigError, "is wrong or has run out"),
+    ("UnrecognizedClientException", ConfigError, "is wrong or has run out"),
+    ("InvalidRequestException", ConfigError, "about to be deleted"),
+    ("ThrottlingException", RetryableError, "is busy"),
+    ("SomethingElse", ConfigError, "refuses secret shop: SomethingElse"),
+]
+
+
+@pytest.mark.parametrize(("code", "kind", "words"), REFUSED)
+def test_what_aws_refuses_is_told_in_words(
+    code: str, kind: type[CatchmentError], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.exceptions import ClientError
+
+    class Refusing:
+        def get_secret_value(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": code, "Message": "said by AWS"}}, "GetSecretValue")
+
+    monkeypatch.setattr(aws_secrets, "_client", Refusing)
+    with pytest.raises(kind, match=words) as caught:
+        resolve("${aws-secret:shop}", tmp_path, place="sources.db.url")
+    assert type(caught.value) is kind
+    assert caught.value.message.startswith("sources.db.url: ")
+    assert caught.value.hint
+    assert "said by AWS" not in caught.value.message

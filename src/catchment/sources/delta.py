@@ -55,7 +55,7 @@ class _Version:
 class DeltaSource(Source):
     """Streams of whole tables; folders are relative to `folder`, the project's own."""
 
-    abilities: ClassVar[Abilities] = Abilities(keeps_types=True)
+    abilities: ClassVar[Abilities] = Abilities(keeps_types=True, takes_whole=True)
 
     def __init__(self, name: str, streams: Mapping[str, DeltaStream], folder: Path) -> None:
         self.name = name

@@ -1,22 +1,25 @@
-"""Files as bytes: read once from beginning to end, unpacked and hashed on the way."""
+"""Files as bytes, wherever they lie: read once from beginning to end, unpacked and hashed on the way."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeVar
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
 from catchment.errors import DataError, RetryableError
 
 CHUNK = 16 << 20
+
+# Files up to this size are taken whole, several at once where they lie far away.
+SMALL = 1 << 20
+
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -26,22 +29,67 @@ _ZSTD_STEP = 1 << 10
 # So much of a file of which nothing could be unpacked is told.
 _BEGINNING = 64 << 10
 
+Item = TypeVar("Item")
 T = TypeVar("T")
+
+
+class Opened(Protocol):
+    """A file while it is read from its beginning. The time is of its last change, from before the first byte."""
+
+    @property
+    def modified_us(self) -> int: ...
+    def read(self, count: int = -1, /) -> bytes: ...
+
+
+class FilePlace(Protocol):
+    """Where files lie: a folder, or buckets. `workers` small files are read at the same time.
+
+    What it refuses comes as CatchmentError, or within `reading` as OSError.
+    """
+
+    @property
+    def workers(self) -> int: ...
+
+    def found(self, path: str, after: str | None = None) -> Listing:
+        """What a stream's path means now; only what sorts behind the origin `after`."""
+
+    def open(self, file: FoundFile) -> AbstractContextManager[Opened]:
+        """One version of it, the one that was found or a newer one; never parts of two."""
+
+    def whole(self, file: FoundFile) -> AbstractContextManager[tuple[IO[bytes], ReadFile]]:
+        """The file to be read anywhere in it, and what it is; raises RetryableError where it changed meanwhile."""
+
+    def touch(self, file: FoundFile) -> None:
+        """Raises where it may not be read; reads a byte at most."""
+
+    def close(self) -> None:
+        """Give back connections; it may be used again after that."""
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file as the folder lists it. `origin` is its name in `_origin`; the time is of its last change."""
+    """A file as its place lists it. `origin` is its name in `_origin`, `at` its name there; the time is of its last
+    change, `tag` what the place says of its content, if anything."""
 
     origin: str
-    path: Path
+    place: FilePlace = field(repr=False)
+    at: str
     size: int
     modified_us: int
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files by origin. In a folder a file's name has to tell that it is meant; a pattern takes what it matches."""
+
+    files: Sequence[FoundFile]
+    is_folder: bool
 
 
 @dataclass(frozen=True)
 class ReadFile:
-    """A file that was read whole: the time is from before the first byte, size and hash are of the bytes read."""
+    """A file that was read whole: time and tag are from before the first byte, size and hash are of the bytes read."""
 
     origin: str
     size: int
@@ -49,6 +97,10 @@ class ReadFile:
     sha256: str
     rows: int = 0
     broken: str | None = None  # why not all that it should hold could be read
+    tag: str = ""
+
+
+Small = tuple[bytes, ReadFile]
 
 
 @contextmanager
@@ -68,18 +120,29 @@ def reading(origin: str) -> Iterator[None]:
         ) from error
 
 
-def read_small(file: FoundFile) -> tuple[bytes, ReadFile]:
+def read_small(file: FoundFile) -> Small:
     """A whole file at once, as it lies there."""
-    with reading(file.origin), file.path.open("rb", buffering=0) as opened:
-        modified = os.fstat(opened.fileno()).st_mtime_ns // 1000
+    with reading(file.origin), file.place.open(file) as opened:
+        modified = opened.modified_us
         data = opened.read()
-    return data, ReadFile(file.origin, len(data), modified, hashlib.sha256(data).hexdigest())
+    return data, ReadFile(file.origin, len(data), modified, hashlib.sha256(data).hexdigest(), tag=file.tag)
+
+
+def fetched(files: Sequence[FoundFile]) -> Iterator[tuple[FoundFile, Small | None]]:
+    """Each file in order, with what it holds where it is small."""
+    workers = max((file.place.workers for file in files), default=1)
+    small = in_order(read_small, (file for file in files if file.size <= SMALL), workers)
+    for file in files:
+        yield file, next(small) if file.size <= SMALL else None
 
 
 def content_hash(file: FoundFile) -> str:
     """SHA-256 of what the file holds now."""
-    with reading(file.origin), file.path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    told = hashlib.sha256()
+    with reading(file.origin), file.place.open(file) as opened:
+        while data := opened.read(CHUNK):
+            told.update(data)
+    return told.hexdigest()
 
 
 def packing(name: str, first: bytes) -> Literal["gz", "zst"] | None:
@@ -103,8 +166,8 @@ class FileBytes:
 
     def chunks(self) -> Iterator[bytes]:
         """About 16 MB each, unpacked where the file is gzip or Zstandard (by its name or first bytes), never empty."""
-        with reading(self.file.origin), self.file.path.open("rb", buffering=0) as opened:
-            self._modified = os.fstat(opened.fileno()).st_mtime_ns // 1000
+        with reading(self.file.origin), self.file.place.open(self.file) as opened:
+            self._modified = opened.modified_us
             raw = self._hashed(opened)
             first = next(raw, b"")
             self.beginning = first[:_BEGINNING]
@@ -117,10 +180,11 @@ class FileBytes:
 
     def receipt(self, rows: int, broken: str | None) -> ReadFile:
         """What was read, and how many rows it held."""
-        return ReadFile(self.file.origin, self.size, self._modified, self._hash.hexdigest(), rows, broken)
+        hashed = self._hash.hexdigest()
+        return ReadFile(self.file.origin, self.size, self._modified, hashed, rows, broken, self.file.tag)
 
-    def _hashed(self, opened: object) -> Iterator[bytes]:
-        while data := opened.read(CHUNK):  # type: ignore[attr-defined]
+    def _hashed(self, opened: Opened) -> Iterator[bytes]:
+        while data := opened.read(CHUNK):
             self._hash.update(data)
             self.size += len(data)
             yield data
@@ -221,3 +285,21 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := coming.result()) is not None:
             coming = pool.submit(next, items, None)
             yield item
+
+
+def in_order(work: Callable[[Item], T], items: Iterable[Item], workers: int) -> Generator[T, None, None]:
+    """What `work` makes of each item, in their order, so many at the same time; no more are made in advance."""
+    if workers == 1:
+        yield from map(work, items)
+        return
+    coming: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
+    try:
+        for item in items:
+            coming.append(pool.submit(work, item))
+            if len(coming) >= workers:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Files in folders: CSV, JSON and Parquet, plain, gzip or Zstandard.
+"""Files in folders and buckets: CSV, JSON and Parquet, plain, gzip or Zstandard.
 
 A file is known by its path and read once. Guarantee: at least once from here, exactly once in bronze, because the names
 of the files read ride in the commit that adds their rows. A file that changed after it was read is read again only
@@ -7,35 +7,26 @@ where its stream says `changed: reload`, as a whole.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Unpack
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from catchment import naming
-from catchment.errors import ChangedFile, ConfigError, DataError, SchemaDrift
+from catchment.errors import ChangedFile, ConfigError, DataError, MissingExtra, SchemaDrift
 from catchment.interfaces import Source
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding, Notice
-from catchment.sources import listing
-from catchment.sources.file_bytes import FoundFile, ReadFile, ahead, content_hash
+from catchment.sources.file_bytes import FilePlace, FoundFile, ReadFile, ahead, content_hash
 from catchment.sources.file_shape import FileStream, Pinned, Shape
+from catchment.sources.folders import Folder
+from catchment.sources.known_files import Known, seen_table, unknown
+from catchment.sources.listing import S3, fixed_part
 from catchment.sources.text_files import Piece
 
-SEEN = pa.schema(
-    [
-        ("path", pa.string()),
-        ("size", pa.int64()),
-        ("modified_us", pa.int64()),
-        ("sha256", pa.string()),
-        ("rows", pa.int64()),
-        ("read_us", pa.int64()),
-    ]
-)
+if TYPE_CHECKING:
+    from catchment.sources.s3 import Access, Buckets
 
 _FORMATS = {
     "csv": "csv",
@@ -51,9 +42,6 @@ _FORMATS = {
 
 _PACKED = (".gz", ".zst")
 
-# What a file that is gone was, for those that are known by their rows in bronze alone: no file is so.
-_GONE = -1
-
 # Rows of small pieces wait for each other until they are worth handing on.
 _BATCH = 8 << 20
 
@@ -63,33 +51,34 @@ class _Format(Protocol):
 
 
 class FilesSource(Source):
-    """Streams of files under `folder`, the project's own."""
+    """Streams of files, in `folder`, the project's own, and in buckets as `access` lets us in."""
 
-    abilities: ClassVar[Abilities] = Abilities(keeps_types=True)
+    abilities: ClassVar[Abilities] = Abilities(
+        keeps_types=True, brings_documents=True, takes_new=True, takes_whole=True, resumes=True
+    )
 
-    def __init__(self, name: str, streams: Mapping[str, FileStream], folder: Path) -> None:
+    def __init__(self, name: str, streams: Mapping[str, FileStream], folder: Path, **access: Unpack[Access]) -> None:
         self.name = name
         self._streams = dict(streams)
-        self._folder = folder
+        self._folder = Folder(folder)
+        self._access = access
 
     def feeds(self) -> Sequence[Feed]:
         names = [f"{self.name}.{stream}" for stream in self._streams]
         return [Feed(name, naming.bronze_table(name)) for name in names]
 
     def describe(self, feed: Feed, since: Cursor | None) -> Description:
-        """Looks at the folder, and into files whose size or time is another than when they were read."""
+        """Lists, and looks into files whose size, time or tag is another than when they were read."""
         settings = self._settings(feed)
         shape = _shape(feed, settings, since)
-        found = self._list(settings, shape)
         known = Known(None if since is None else since.seen)
+        found = self._list(settings, shape, known)
         new, doubtful = known.sort(found)
         fates = [(file, _fate(settings, file, found)) for file in doubtful if not known.same(file)]
         new += [file for file, fate in fates if fate == "reload"]
         notices = [_changed_notice(feed, file, known, fate) for file, fate in fates]
         if not found and not len(known):
-            notices.append(
-                Notice("nothing_found", f"no file matches {settings.path} ({feed.name})", {"stream": feed.name})
-            )
+            notices.append(_nothing(feed, settings))
         return Description(len(new), sum(file.size for file in new), "file", notices)
 
     def read(self, feed: Feed, since: Cursor | None, budget: Budget) -> Iterator[Batch]:
@@ -97,8 +86,8 @@ class FilesSource(Source):
         each file where it is a load of its own."""
         settings = self._settings(feed)
         shape = _shape(feed, settings, since)
-        found = self._list(settings, shape)
         known = Known(None if since is None else since.seen)
+        found = self._list(settings, shape, known)
         new, doubtful = known.sort(found)
         again, ignored, notices = self._changed(feed, settings, known, doubtful, found)
         new = sorted([*new, *again], key=lambda file: file.origin)
@@ -117,18 +106,22 @@ class FilesSource(Source):
             yield carried.end()
 
     def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
-        """A folder does not want to hear."""
+        """Files do not want to hear."""
 
     def probe(self, feed: Feed) -> Sequence[Finding]:
-        """Looks at the folder."""
-        found = self.describe(feed, None)
-        if not found.notices:
-            size = f"{found.bytes / 1e6:,.1f} MB"
-            return [Finding(feed.name, "ok", f"{found.items:,} {'file' if found.items == 1 else 'files'}, {size}")]
-        return [Finding(feed.name, "warning", notice.message) for notice in found.notices]
+        """Lists, and touches one file."""
+        settings = self._settings(feed)
+        found = self._list(settings, _shape(feed, settings, None))
+        if not found:
+            return [Finding(feed.name, "warning", _nothing(feed, settings).message)]
+        found[0].place.touch(found[0])
+        files = f"{len(found):,} {'file' if len(found) == 1 else 'files'}"
+        return [Finding(feed.name, "ok", f"{files}, {sum(file.size for file in found) / 1e6:,.1f} MB")]
 
     def close(self) -> None:
-        """Files are open while they are read."""
+        """Files are open while they are read; connections to buckets are kept until here."""
+        if "_buckets" in self.__dict__:
+            self._buckets.close()
 
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
         """Reads again what is still there, for its shape; files that have other rows now count as changed."""
@@ -141,10 +134,10 @@ class FilesSource(Source):
             for piece in ahead(self._reader(shape, settings, present).read(present)):
                 read |= {file.origin: file for file in piece.ended}
         files = [
-            found if (found := read.get(origin)) is not None and found.rows == rows else _unknown(origin, rows)
+            found if (found := read.get(origin)) is not None and found.rows == rows else unknown(origin, rows)
             for origin, rows in landed.items()
         ]
-        return Cursor(shape.pinned.value(), _seen_table(files))
+        return Cursor(shape.pinned.value(), seen_table(files))
 
     def _settings(self, feed: Feed) -> FileStream:
         return self._streams[feed.name.removeprefix(f"{self.name}.")]
@@ -155,8 +148,8 @@ class FilesSource(Source):
         """Files to read again, files to note as seen in their new state, and what to tell; raises ChangedFile."""
         again, noted, notices = [], [], []
         for file in doubtful:
-            digest = content_hash(file)
-            if not known.same(file, digest):
+            digest = None if known.resized(file) else content_hash(file)
+            if digest is None or not known.holds(file, digest):
                 fate = _fate(settings, file, found)
                 if fate == "fail":
                     message = f"{file.origin} changed after it was read{known.when(file)}; {feed.name} stops before it"
@@ -168,34 +161,36 @@ class FilesSource(Source):
                 if fate == "reload":
                     again.append(file)
                     continue
-            noted.append(ReadFile(file.origin, file.size, file.modified_us, digest, known.rows(file)))
+            digest = digest or content_hash(file)
+            noted.append(ReadFile(file.origin, file.size, file.modified_us, digest, known.rows(file), tag=file.tag))
         return again, noted, notices
 
-    def _list(self, settings: FileStream, shape: Shape) -> list[FoundFile]:
-        """The stream's files as the folder has them now, by path."""
-        path = self._folder / settings.path
-        names = listing.names(path, settings.path, self._folder)
-        known = _family(settings.format) or shape.dialect.get("format")
-        if path.is_dir():
-            kinds = {_kind(name) for name in names} - {None}
-            if known is None and len(kinds) > 1:
-                several = " and ".join(sorted(map(str, kinds)))
-                message = f"{shape.feed}: {settings.path} holds files of several formats: {several}"
-                raise ConfigError(message, hint="say which: `format:`, or write a pattern such as `*.csv`")
-            wanted = known or next(iter(kinds), None)
-            names = [name for name in names if _kind(name) == wanted or (settings.format and _kind(name) is None)]
-        found = [file for name in names if (file := self._file(name)) is not None]
-        return sorted(found, key=lambda file: file.origin)
-
-    def _file(self, name: str) -> FoundFile | None:
-        path = self._folder / name
+    @cached_property
+    def _buckets(self) -> Buckets:
         try:
-            status = path.stat()
-        except OSError:
-            return None  # gone between two looks
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return FoundFile(_origin(name, self._folder), path, status.st_size, status.st_mtime_ns // 1000)
+            from catchment.sources.s3 import Buckets
+        except ModuleNotFoundError as error:
+            message = f"source {self.name} reads from S3, and package `{error.name}` is not installed"
+            raise MissingExtra(message, hint="pip install 'catchment[aws]'") from error
+        return Buckets(**self._access)
+
+    def _list(self, settings: FileStream, shape: Shape, known: Known | None = None) -> list[FoundFile]:
+        """The stream's files as their place has them now, by path; of an ordered one those behind the `known`."""
+        place: FilePlace = self._buckets if settings.path.startswith(S3) else self._folder
+        after = known.last(fixed_part(settings.path)) if known is not None and settings.ordered else None
+        found = place.found(settings.path, after)
+        pinned = _family(settings.format) or shape.dialect.get("format")
+        if not found.is_folder:
+            return list(found.files)
+        kinds = {_kind(file.origin) for file in found.files} - {None}
+        if pinned is None and len(kinds) > 1:
+            several = " and ".join(sorted(map(str, kinds)))
+            message = f"{shape.feed}: {settings.path} holds files of several formats: {several}"
+            raise ConfigError(message, hint="say which: `format:`, or write a pattern such as `*.csv`")
+        wanted = pinned or next(iter(kinds), None)
+        return [
+            file for file in found.files if (kind := _kind(file.origin)) == wanted or (settings.format and kind is None)
+        ]
 
     def _reader(self, shape: Shape, settings: FileStream, new: Sequence[FoundFile]) -> _Format:
         from catchment.sources.csv_head import CsvHeads
@@ -222,54 +217,6 @@ class FilesSource(Source):
             message = f"{shape.feed}: the format of {settings.path} cannot be told from its files' names"
             raise ConfigError(message, hint="say which: `format: csv`, `jsonl`, `json` or `parquet`")
         return kind
-
-
-class Known:
-    """Files that were read, and as what; the newest line about a path is the one that counts."""
-
-    def __init__(self, seen: pa.Table | None) -> None:
-        table = SEEN.empty_table() if seen is None else seen.select(SEEN.names).cast(SEEN)
-        self._seen = table.sort_by([("read_us", "descending")])
-
-    def __len__(self) -> int:
-        return int(self._seen.num_rows)
-
-    def sort(self, found: Sequence[FoundFile]) -> tuple[list[FoundFile], list[FoundFile]]:
-        """Those never read, and those whose size or time is another now.
-
-        A file that held no row when it was looked into, because it was just being made, has not been read.
-        """
-        paths = pa.array([file.origin for file in found], pa.string())
-        places = pc.index_in(paths, value_set=self._seen.column("path").combine_chunks()).to_pylist()
-        known = self._seen.select(["size", "modified_us"]).take(pa.array(places, pa.int64())).to_pydict()
-        filled = set(self._seen.filter(pc.greater(self._seen.column("rows"), 0)).column("path").to_pylist())
-        new: list[FoundFile] = []
-        doubtful: list[FoundFile] = []
-        for file, size, modified in zip(found, known["size"], known["modified_us"], strict=True):
-            if size is None:
-                new.append(file)
-            elif (size, modified) != (file.size, file.modified_us):
-                (doubtful if file.origin in filled else new).append(file)
-        return new, doubtful
-
-    def same(self, file: FoundFile, digest: str | None = None) -> bool:
-        """Whether the file holds what it held when it was last looked into."""
-        lines = self._of(file)
-        return bool(lines.num_rows) and lines.column("sha256")[0].as_py() == (digest or content_hash(file))
-
-    def rows(self, file: FoundFile) -> int:
-        """How many rows the file had when it was last read."""
-        return int(self._of(file).column("rows")[0].as_py())
-
-    def when(self, file: FoundFile) -> str:
-        """` (2026-11-20 09:14 UTC)`, or nothing where it is not known."""
-        times = self._of(file).column("read_us").drop_null()
-        if not len(times):
-            return ""
-        return datetime.fromtimestamp(pc.min(times).as_py() / 1e6, UTC).strftime(" (%Y-%m-%d %H:%M UTC)")
-
-    def _of(self, file: FoundFile) -> pa.Table:
-        return self._seen.filter(pc.equal(self._seen.column("path"), file.origin))
 
 
 class Gathered:
@@ -304,7 +251,7 @@ class Gathered:
 
     def end(self) -> Batch:
         """What waits, with the cursor after it: every file that ended is whole in this batch or one before."""
-        cursor = Cursor(self._pinned.value(), _seen_table(self._ended))
+        cursor = Cursor(self._pinned.value(), seen_table(self._ended))
         self._ended = []
         return self._batch(cursor)
 
@@ -313,21 +260,6 @@ class Gathered:
         batch = Batch(rows, cursor, self._bytes, tuple(self._notices))
         self._tables, self._bytes, self._notices = [], 0, []
         return batch
-
-
-def _seen_table(files: Sequence[ReadFile]) -> pa.Table:
-    now = int(datetime.now(UTC).timestamp() * 1e6)
-    return pa.table(
-        [
-            [file.origin for file in files],
-            [file.size for file in files],
-            [file.modified_us for file in files],
-            [file.sha256 for file in files],
-            [file.rows for file in files],
-            [now] * len(files),
-        ],
-        schema=SEEN,
-    )
 
 
 def _groups(files: Sequence[FoundFile], limit: int) -> Iterator[list[FoundFile]]:
@@ -342,15 +274,6 @@ def _groups(files: Sequence[FoundFile], limit: int) -> Iterator[list[FoundFile]]
             group, size = [], 0
     if group:
         yield group
-
-
-def _origin(name: str, folder: Path) -> str:
-    """A file's name relative to the project; absolute where the project says so and it lies elsewhere.
-
-    Bytes in it that are no UTF-8 are spelled out (`\\xff`).
-    """
-    plain = os.path.normpath(name).removeprefix(f"{folder}{os.sep}")
-    return os.fsencode(plain.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
 
 
 def _kind(name: str) -> str | None:
@@ -384,6 +307,10 @@ def _changed_notice(feed: Feed, file: FoundFile, known: Known, fate: Literal["fa
     return Notice("file_changed", message, {"stream": feed.name, "origin": file.origin})
 
 
+def _nothing(feed: Feed, settings: FileStream) -> Notice:
+    return Notice("nothing_found", f"no file matches {settings.path} ({feed.name})", {"stream": feed.name})
+
+
 def _refuse_halves(feed: Feed, piece: Piece) -> None:
     """What a half does not hold would count as deleted."""
     for file in piece.ended:
@@ -404,8 +331,3 @@ def _emptied(feed: Feed, piece: Piece) -> list[Notice]:
         for file in piece.ended
         if not file.rows
     ]
-
-
-def _unknown(origin: str, rows: int) -> ReadFile:
-    """A file of which only its rows in bronze are known; one of that name counts as changed."""
-    return ReadFile(origin, _GONE, _GONE, "", rows)

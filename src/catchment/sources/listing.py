@@ -5,8 +5,19 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+# Paths that begin so are objects in a bucket.
+S3 = "s3://"
+
+_MAGIC = re.compile(r"[*?[]")
+
+
+def fixed_part(pattern: str) -> str:
+    """What every path that a pattern means begins with."""
+    return _MAGIC.split(pattern, maxsplit=1)[0]
 
 
 def names(path: Path, pattern: str, folder: Path) -> list[str]:
@@ -30,8 +41,15 @@ def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
         yield here, found
 
 
-def mark(pattern: str, folder: Path) -> str:
-    """Changes with every file of a stream that comes, goes, grows or is written anew; reads none of them."""
+def mark(pattern: str, folder: Path) -> str | None:
+    """Changes with every file of a stream that comes, goes, grows or is written anew; reads none of them.
+
+    None for a bucket: to list it for a mark, and again for what is new, would cost twice.
+    """
+    return None if pattern.startswith(S3) else _mark(pattern, folder)
+
+
+def _mark(pattern: str, folder: Path) -> str:
     told = hashlib.blake2b(digest_size=16)
     for name in sorted(names(folder / pattern, pattern, folder)):
         try:
@@ -45,4 +63,4 @@ def mark(pattern: str, folder: Path) -> str:
 
 def log_mark(table: str, folder: Path) -> str:
     """Changes with every version of a Delta table."""
-    return mark(f"{table}/_delta_log", folder)
+    return _mark(f"{table}/_delta_log", folder)

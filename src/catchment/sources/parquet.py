@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from io import BytesIO
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catchment.errors import RetryableError
-from catchment.sources.file_bytes import FoundFile, ReadFile, content_hash, reading
+from catchment.sources.file_bytes import FoundFile, ReadFile, Small, fetched, reading
 from catchment.sources.file_shape import LONGEST_RAW, Shape, Unreadable
 from catchment.sources.text_files import Piece
 from catchment.sources.types import fitting, typed
@@ -29,58 +31,48 @@ class ParquetFiles:
 
     def read(self, files: Sequence[FoundFile]) -> Iterator[Piece]:
         """Every row of `files`; a file that is no whole Parquet is one defect, after the rows that could be read."""
-        for file in files:
-            yield from self._one(file)
+        for file, small in fetched(files):
+            yield from self._one(file, small)
 
-    def _one(self, file: FoundFile) -> Iterator[Piece]:
-        before = self._receipt(file)
+    def _one(self, file: FoundFile, small: Small | None) -> Iterator[Piece]:
         count = 0
         self._why_broken = None
-        for rows in self._rows(file):
-            count += rows.num_rows
-            yield Piece(rows, self._shape.pinned, 0, (), self._shape.take_notices())
-        after = file.path.stat()
-        if (after.st_size, after.st_mtime_ns // 1000) != (before.size, before.modified_us):
-            message = f"{file.origin} changed while it was read"
-            raise RetryableError(message, hint="is it still being written? it is read again")
-        done = replace(before, rows=count, broken=self._why_broken)
+        with reading(file.origin), _opened(file, small) as (handle, receipt):
+            for rows in self._rows(file.origin, handle):
+                count += rows.num_rows
+                yield Piece(rows, self._shape.pinned, 0, (), self._shape.take_notices())
+        done = replace(receipt, rows=count, broken=self._why_broken)
         pinned = self._shape.pinned
-        yield Piece(pinned.schema.empty_table(), pinned, before.size, (done,), self._shape.take_notices())
+        yield Piece(pinned.schema.empty_table(), pinned, receipt.size, (done,), self._shape.take_notices())
 
-    def _receipt(self, file: FoundFile) -> ReadFile:
-        with reading(file.origin):
-            found = file.path.stat()
-            return ReadFile(file.origin, found.st_size, found.st_mtime_ns // 1000, content_hash(file))
-
-    def _rows(self, file: FoundFile) -> Iterator[pa.Table]:
+    def _rows(self, origin: str, handle: IO[bytes]) -> Iterator[pa.Table]:
         ordinal = 0
-        with reading(file.origin), file.path.open("rb") as handle:
-            try:
-                opened = pq.ParquetFile(handle)
-                if not opened.metadata.num_rows:
-                    return
-                refused = self._refusal(file.origin, opened.schema_arrow)
-                names = [] if refused is not None else fitting(self._shape, file.origin, opened.schema_arrow, "parquet")
-                for batch in opened.iter_batches(_ROWS if refused is None else _FEW):
-                    rows = (
-                        self._batch(file.origin, batch, names, ordinal)
-                        if refused is None
-                        else self._refused(file.origin, batch, refused, ordinal)
-                    )
-                    ordinal += rows.num_rows
-                    yield rows
-            except (pa.ArrowException, OSError) as error:
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise  # the disk's fault; Arrow's own OSErrors about bad contents have no number
-                yield self._broken(file, ordinal, str(error))
+        try:
+            opened = pq.ParquetFile(handle)
+            if not opened.metadata.num_rows:
+                return
+            refused = self._refusal(origin, opened.schema_arrow)
+            names = [] if refused is not None else fitting(self._shape, origin, opened.schema_arrow, "parquet")
+            for batch in opened.iter_batches(_ROWS if refused is None else _FEW):
+                rows = (
+                    self._batch(origin, batch, names, ordinal)
+                    if refused is None
+                    else self._refused(origin, batch, refused, ordinal)
+                )
+                ordinal += rows.num_rows
+                yield rows
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's fault; Arrow's own OSErrors about bad contents have no number
+            yield self._broken(origin, handle, ordinal, str(error))
 
-    def _broken(self, file: FoundFile, ordinal: int, why: str) -> pa.Table:
-        with reading(file.origin), file.path.open("rb") as opened:
-            raw = opened.read(LONGEST_RAW)
-            length = opened.seek(0, 2)
+    def _broken(self, origin: str, handle: IO[bytes], ordinal: int, why: str) -> pa.Table:
+        handle.seek(0)
+        raw = handle.read(LONGEST_RAW)
+        length = handle.seek(0, 2)
         first_line = why.splitlines()[0][:200] if why else "it cannot be read"
         self._why_broken = f"cannot be read as Parquet: {first_line}"
-        return self._shape.pinned.defect_rows([Unreadable(file.origin, ordinal, raw, length, self._why_broken)])
+        return self._shape.pinned.defect_rows([Unreadable(origin, ordinal, raw, length, self._why_broken)])
 
     def _refusal(self, origin: str, schema: pa.Schema) -> str | None:
         return self._shape.refusal(origin, schema.names) if self._shape.is_pinned else None
@@ -100,6 +92,10 @@ class ParquetFiles:
             "_position": pa.array(np.arange(ordinal, ordinal + batch.num_rows, dtype=np.int64)),
         }
         return self._shape.pinned.arrange(ours, typed(self._shape, batch, names), batch.num_rows)
+
+
+def _opened(file: FoundFile, small: Small | None) -> AbstractContextManager[tuple[IO[bytes], ReadFile]]:
+    return file.place.whole(file) if small is None else nullcontext((BytesIO(small[0]), small[1]))
 
 
 def _as_json(batch: pa.RecordBatch) -> list[str]:

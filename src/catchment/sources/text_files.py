@@ -14,11 +14,10 @@ import pyarrow as pa
 from catchment.records import Notice
 from catchment.sources import utf16
 from catchment.sources.cuts import Cut, Head, Places
-from catchment.sources.file_bytes import FileBytes, FoundFile, ReadFile, ahead, packing, read_small
+from catchment.sources.file_bytes import FileBytes, FoundFile, ReadFile, ahead, fetched, packing
 from catchment.sources.file_shape import LONGEST_RAW, Pinned, Shape, Unreadable
 
-# Files up to this size are parsed together; one by one, Arrow's start for each would be most of the time.
-SMALL = 1 << 20
+# Small files are parsed together; one by one, Arrow's start for each would be most of the time.
 _GLUE = 8 << 20
 _LINE_END = re.compile(rb"[\r\n]")
 
@@ -127,8 +126,7 @@ class TextFiles:
     def read(self, files: Sequence[FoundFile]) -> Iterator[Piece]:
         """Every row of `files`; each file is among `ended` of the piece that holds its last row."""
         glue = _Glue(self._shape.pinned)
-        for file in files:
-            small = None if file.size > SMALL else read_small(file)
+        for file, small in fetched(files):
             if small is None or self._is_apart(file.origin, small[0]):
                 yield from self._glued(glue)
                 yield from self._streamed(file)

@@ -129,11 +129,21 @@ def test_a_freshness_that_is_not_declared_cannot_be_usual() -> None:
     assert said(problem) == "the contract declares no freshness"
 
 
-@pytest.mark.parametrize("value", ["-1", "heavy", "true", ".inf"])
+@pytest.mark.parametrize("value", ["-1", "heavy", "true", ".inf", "1.0e+9", "1" + 400 * "0"])
 def test_a_weight_is_a_number_from_zero(value: str) -> None:
     _, (problem,) = read(amount=weighed(value))
-    assert said(problem).startswith("weight must be a number from 0, not")
+    assert said(problem).startswith("weight must be a number from 0 to 1,000,000, not")
     assert problem.severity == "error"
+
+
+@pytest.mark.parametrize("rule", ["{score: 90}", "{usual: {of: [score]}}"])
+def test_a_score_that_no_load_can_have_is_a_mistake(rule: str) -> None:
+    column = f"      - {{name: id, logicalType: string{weighed('0')}}}\n"
+    weightless = f"{HEAD}schema:\n  - name: t\n    properties:\n{column}    quality: [{custom(rule)}"
+    _, (problem,) = load_contract("contracts/t.odcs.yaml", f"{weightless}]\n", table="t")
+    assert said(problem) == "every weight is 0, so that no load ever has a score"
+    rows = custom('{condition: "id <> \'\'"}', weighed("1"))
+    assert load_contract("contracts/t.odcs.yaml", f"{weightless}, {rows}]\n", table="t")[1] == []
 
 
 def test_a_weight_that_nothing_hangs_on_is_told() -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from catchment.errors import ChangedFile, ConfigError, DataError, RetryableError, SchemaDrift
 from catchment.records import Batch, Budget, Cursor
-from catchment.sources import text_files
+from catchment.sources import file_bytes
 from catchment.sources.file_bytes import reading
 from catchment.sources.files import FilesSource
 from catchment.testing.sources import committed
@@ -41,6 +41,7 @@ class Settings:
     changed: Literal["fail", "ignore", "reload"] = "fail"
     full: bool = False
     load_per_file: bool = False
+    ordered: bool = False
 
 
 class Folder:
@@ -175,9 +176,9 @@ def test_an_unclosed_quote_at_the_end_of_a_file_does_not_reach_into_the_next(fol
 @given(bodies=st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), min_size=1, max_size=5))
 def test_small_files_together_give_what_each_gives_alone(bodies: list[bytes]) -> None:
     found = []
-    for small in (text_files.SMALL, -1):
+    for small in (file_bytes.SMALL, -1):
         with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(text_files, "SMALL", small)
+            patch.setattr(file_bytes, "SMALL", small)
             folder = Folder(Path(name))
             for number, body in enumerate(bodies):
                 folder.write(f"in/{number}.csv", b"id,name\n" + body)
@@ -675,3 +676,32 @@ def test_recognizing_without_any_file_left_begins_anew(folder: Folder) -> None:
     folder.cursor = source.recognize(source.feeds()[0], origins)
     folder.write("in/b.csv", "id\n2\n")
     assert folder.values() == [("2",)]
+
+
+def test_what_older_versions_knew_of_files_still_counts(folder: Folder) -> None:
+    folder.write("in/a.csv", "id\n1\n")
+    folder.rows()
+    assert folder.cursor is not None
+    assert folder.cursor.seen is not None
+    folder.cursor = Cursor(folder.cursor.value, folder.cursor.seen.drop_columns(["tag"]))
+    assert folder.batches() == []
+    folder.write("in/b.csv", "id\n2\n")
+    assert folder.describe().items == 1
+
+
+def test_an_ordered_stream_takes_only_what_sorts_behind_what_it_has(folder: Folder) -> None:
+    folder.write("in/2026-11-02.csv", "id\n2\n")
+    assert folder.values(ordered=True) == [("2",)]
+    folder.write("in/2026-11-01.csv", "id\n1\n")
+    folder.write("in/2026-11-02.csv", "id\n2\n22\n")
+    folder.write("in/2026-11-03.csv", "id\n3\n")
+    assert folder.describe(ordered=True).items == 1
+    assert folder.values(ordered=True) == [("3",)]
+    assert folder.batches(ordered=True) == []
+
+
+def test_probing_touches_a_file(folder: Folder) -> None:
+    source = folder.source()
+    assert [found.severity for found in source.probe(source.feeds()[0])] == ["warning"]
+    folder.write("in/a.csv", "id\n1\n")
+    assert [found.message for found in source.probe(source.feeds()[0])] == ["1 file, 0.0 MB"]

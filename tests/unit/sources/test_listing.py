@@ -59,3 +59,7 @@ def test_names_that_are_no_text_are_files_like_others(folder: Path) -> None:
     before = mark("data", folder)
     assert before != mark("data/inner", folder)
     assert len(names(folder / "data", "data", folder)) == 4
+
+
+def test_a_bucket_has_no_mark_so_that_a_plan_lists_it_once(folder: Path) -> None:
+    assert mark("s3://drops/in/*.csv", folder) is None

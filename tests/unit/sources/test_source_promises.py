@@ -31,6 +31,7 @@ class Settings:
     changed: Literal["fail", "ignore", "reload"] = "fail"
     full: bool = False
     load_per_file: bool = False
+    ordered: bool = False
 
 
 class _InAFolder(SourcePromises):

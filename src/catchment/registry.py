@@ -14,10 +14,10 @@ from catchment.naming import did_you_mean
 Role = Literal["sources", "marks", "finders", "lakes", "engines", "warehouses"]
 
 _OURS: dict[tuple[Role, str], str] = {
-    ("sources", "files"): "catchment.sources.files:FilesSource",
-    ("marks", "files"): "catchment.sources.listing:mark",
+    ("sources", "files"): "catchment.sources.files.source:FilesSource",
+    ("marks", "files"): "catchment.sources.files.listing:mark",
     ("sources", "delta"): "catchment.sources.delta:DeltaSource",
-    ("marks", "delta"): "catchment.sources.listing:log_mark",
+    ("marks", "delta"): "catchment.sources.files.listing:log_mark",
     ("sources", "postgres"): "catchment.sources.postgres.source:PostgresSource",
     ("sources", "sql"): "catchment.sources.sql.source:SqlSource",
     ("sources", "rest"): "catchment.sources.rest:RestSource",

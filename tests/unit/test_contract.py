@@ -319,6 +319,14 @@ def test_what_is_not_acted_on_yet_is_a_warning(text: str, message: str) -> None:
     assert problem.line is not None
 
 
+@pytest.mark.parametrize(("name", "cure"), [('a"b', "a_b"), ("a b;", "a_b"), ("a`\t`b", "a_b"), ('"', "column")])
+def test_the_cure_of_a_name_that_no_table_takes_is_a_name_that_it_takes(name: str, cure: str) -> None:
+    _, (problem,) = load(document(f"- {{name: {json.dumps(name)}, logicalType: string}}"))
+    assert "no table format takes" in problem.message
+    assert f"name it `{cure}` and" in str(problem.cure)
+    good(document(f"- {{name: {cure}, logicalType: string}}"))
+
+
 B = "- {name: b, logicalType: integer}"
 
 

@@ -24,7 +24,7 @@ from catchment.project import Project
 from catchment.reading.declaration import Gold, Target
 from catchment.records import Pending
 from catchment.run import run
-from catchment.sources.files import FilesSource
+from catchment.sources.files.source import FilesSource
 from catchment.testing.fakes import column, contract, project
 
 MANY = 25

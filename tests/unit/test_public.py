@@ -42,7 +42,7 @@ ONLY_IN = {
     "bson": ("sources/mongodb/",),
     "redis": ("sources/redis/",),
     "httpx": ("sources/http/client.py",),
-    "boto3": ("aws_secrets.py", "sources/s3.py"),
+    "boto3": ("aws_secrets.py", "sources/files/s3.py"),
     "narwhals": ("silver/refine.py", "engines/", "interfaces.py", "templates/", "testing/"),
     "open_data_contract_standard": ("odcs/",),
     "rich": ("observe/", "cli/"),

@@ -90,7 +90,7 @@ def _landed(connection: duckdb.DuckDBPyConnection, seen: _Seen, shown: str, *, d
 def _batches(stream: DraftStream, seen: _Seen) -> Iterator[pa.Table]:
     from catchment.reading.kinds.files import FileStream
     from catchment.records import Budget
-    from catchment.sources.files import FilesSource
+    from catchment.sources.files.source import FilesSource
 
     source = FilesSource(SOURCE, {stream.name: FileStream(path=stream.path)}, Path("/"))
     for batch in source.read(source.feeds()[0], None, Budget()):

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from catchment.records import JSON, Cursor
-from catchment.sources.cuts import LONGEST_RECORD
 from catchment.sources.document_rows import MARK_BYTES, SCHEMA
-from catchment.sources.file_shape import LONGEST_RAW
-from catchment.sources.json_lines import Validity
+from catchment.sources.files.cuts import LONGEST_RECORD
+from catchment.sources.files.json_lines import Validity
+from catchment.sources.files.shape import LONGEST_RAW
 
 # So many rows of one run are remembered, the newest ones.
 MOST = 1_000_000

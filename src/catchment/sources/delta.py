@@ -22,7 +22,7 @@ from catchment import naming
 from catchment.errors import ConfigError, DataError
 from catchment.interfaces import Source
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding, Notice
-from catchment.sources.file_shape import Shape
+from catchment.sources.files.shape import Shape
 from catchment.sources.types import fitting, typed
 
 _ROWS = 128 << 10

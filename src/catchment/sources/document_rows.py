@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from catchment.records import Batch, Cursor, Notice
-from catchment.sources.cuts import LONGEST_RECORD
-from catchment.sources.file_shape import LONGEST_RAW, OURS
-from catchment.sources.json_lines import DOCUMENT
+from catchment.sources.files.cuts import LONGEST_RECORD
+from catchment.sources.files.json_lines import DOCUMENT
+from catchment.sources.files.shape import LONGEST_RAW, OURS
 
 SCHEMA = pa.schema([*OURS, (DOCUMENT, pa.string())])
 

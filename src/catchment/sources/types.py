@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catchment.errors import DataError, SchemaDrift
-from catchment.sources.file_shape import Shape
+from catchment.sources.files.shape import Shape
 
 # Each unsigned type's next larger signed one; Delta has no unsigned types.
 _SIGNED = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.decimal128(20, 0)}

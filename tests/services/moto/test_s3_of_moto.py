@@ -12,7 +12,7 @@ from tests.services.moto.conftest import MotoServer
 from catchment.errors import ChangedFile, ConfigError
 from catchment.reading.kinds.files import FileStream
 from catchment.records import Budget, Cursor
-from catchment.sources.files import FilesSource
+from catchment.sources.files.source import FilesSource
 
 
 def read(path: str, since: Cursor | None = None) -> tuple[list[Any], Cursor | None]:

@@ -44,7 +44,7 @@ def test_a_whole_database_becomes_a_project_that_runs_untouched(shop: Database, 
     assert main(["init", "--from", "${env:SHOP_URL}", "mine"]) == 0
     told = capsys.readouterr()
     assert "Found 4 tables in postgresql://postgres:***@127.0.0.1:" in told.out
-    assert "Without a row yet, and so without a stg model: empty." in told.err
+    assert "4 stg models" in told.out
     project = Path("mine/catchment.yaml").read_text(encoding="utf-8")
     assert 'url: "${env:SHOP_URL}"' in project
     assert "mode: merge, latest_by: updated_at" in project

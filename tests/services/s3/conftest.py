@@ -13,7 +13,7 @@ from botocore.config import Config
 from tests.services.servers import Server, free_port, listens, running
 
 from catchment.reading.kinds.files import FileStream
-from catchment.sources.files import FilesSource
+from catchment.sources.files.source import FilesSource
 
 HERE = Path(__file__).parent
 KEY, SECRET = "catchment-tests", "an-open-secret"

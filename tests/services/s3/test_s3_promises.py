@@ -10,7 +10,7 @@ from tests.services.s3.conftest import KEY, SECRET, Bucket
 from tests.unit.sources import test_source_promises as files
 
 from catchment.interfaces import Source
-from catchment.sources.files import FilesSource
+from catchment.sources.files.source import FilesSource
 
 
 class _InABucket(files._InAFolder):

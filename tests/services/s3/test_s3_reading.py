@@ -23,8 +23,8 @@ from catchment.errors import ChangedFile, ConfigError, RetryableError
 from catchment.interfaces import Source
 from catchment.reading.kinds.files import FileStream
 from catchment.records import Batch, Budget, Cursor, Description
-from catchment.sources import s3
-from catchment.sources.files import FilesSource
+from catchment.sources.files import s3
+from catchment.sources.files.source import FilesSource
 from catchment.testing.proxy import FaultProxy
 from catchment.testing.sources import committed
 
@@ -110,7 +110,7 @@ import resource, sys
 from pathlib import Path
 from catchment.reading.kinds.files import FileStream
 from catchment.records import Budget
-from catchment.sources.files import FilesSource
+from catchment.sources.files.source import FilesSource
 path, endpoint, key, secret = sys.argv[1:]
 access = {"endpoint": endpoint, "access_key": key, "secret_key": secret}
 source = FilesSource("drops", {"sales": FileStream(path=path)}, Path(), **access)

@@ -69,9 +69,8 @@ def test_init_says_what_it_found_and_what_to_export(folder: Path, capsys: Captur
         r"^  users .* key user_id, the newest by updated_at +new by updated_at ", captured.out, re.MULTILINE
     )
     assert re.search(r"^  rich .* no key is declared: read whole +read whole each time ", captured.out, re.MULTILINE)
-    assert "Wrote mine/: 6 streams, 6 contracts (as the database declares them), 5 stg models." in captured.out
+    assert "Wrote mine/: 6 streams, 6 contracts (as the database declares them), 6 stg models." in captured.out
     assert captured.err.splitlines() == [
-        "Without a row yet, and so without a stg model: refunds.",
         f"Next: export LEGACY_DB_URL=sqlite:///{folder}/legacy.db",
         "Next: cd mine && catchment check --connect && catchment run",
     ]
@@ -111,7 +110,8 @@ def test_a_drafted_database_runs_untouched_and_follows_its_changes(
     assert main(["--project", "mine", "run"]) == 0
     told = capsys.readouterr().err
     assert "9 rows landed, 9 in silver" in told
-    assert "5 models" in told
+    assert "6 models" in told
+    assert "silver.refunds: no row has come yet, so gold is built as if empty" in told
     assert main(["--project", "mine", "run"]) == 0
     assert "nothing new" in capsys.readouterr().err
 
@@ -130,6 +130,25 @@ def test_a_drafted_database_runs_untouched_and_follows_its_changes(
     ]
     assert main(["--project", "mine", "query", "select count(*) as n from silver.lines", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [{"n": 2}]
+
+
+def test_a_cursor_that_would_pass_over_rows_is_not_proposed(folder: Path, capsys: Captured) -> None:
+    table = "(id INTEGER PRIMARY KEY, updated_at DATETIME)"
+    change(
+        folder,
+        f"CREATE TABLE some_null {table}",
+        f"CREATE TABLE none_null {table}",
+        "INSERT INTO some_null VALUES (1, '2026-01-01 10:00:00'), (2, NULL)",
+        "INSERT INTO none_null VALUES (1, '2026-01-01 10:00:00')",
+    )
+    assert main(["init", "--from", "sqlite:///legacy.db", "--tables", "*_null", "mine"]) == 0
+    project = (folder / "mine/catchment.yaml").read_text(encoding="utf-8")
+    assert (
+        "# rows where `updated_at` is null would never be taken, and there are such, so it is read whole\n"
+        "      some_null: {table: some_null}\n"
+    ) in project
+    assert '      none_null: {table: none_null, cursor: updated_at, lookback: "5 minutes"}\n' in project
+    assert re.search(r"^  some_null .* read whole each time ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_tables_are_chosen_by_pattern_and_references_to_others_left_out(folder: Path, capsys: Captured) -> None:

@@ -240,6 +240,22 @@ def test_a_silver_table_that_is_not_there_is_named_before_dbt_starts(shop: Shop)
     assert raised.value.hint == "did you mean `sale`?"
 
 
+def test_a_table_that_is_not_made_yet_is_empty_until_its_rows_come(shop: Shop) -> None:
+    columns = pa.schema([("id", pa.int64()), ("day", pa.string()), ("amount", pa.int64())])
+    nothing = {SALES: Pinned(Scan([], columns), Pin(0, 0), columns.names, is_made=False)}
+    shop.publish(shop.build(nothing))
+    assert shop.daily() == []
+    served = shop.warehouse.served()
+    assert served is not None
+    assert served["pins"] == {}  # no version that upkeep would have to keep
+    assert changes(served, nothing, served["project"]) == ()
+
+    rows = shop.sales([1, 2])
+    assert changes(served, rows, served["project"]) == ("silver.sales is new",)
+    shop.publish(shop.build(rows))
+    assert shop.daily() == [20]
+
+
 def processes(words: str) -> list[int]:
     """Living processes whose command line holds `words`."""
     found = []

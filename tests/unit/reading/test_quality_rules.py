@@ -142,7 +142,7 @@ def test_a_score_that_no_load_can_have_is_a_mistake(rule: str) -> None:
     weightless = f"{HEAD}schema:\n  - name: t\n    properties:\n{column}    quality: [{custom(rule)}"
     _, (problem,) = load_contract("contracts/t.odcs.yaml", f"{weightless}]\n", table="t")
     assert said(problem) == "every weight is 0, so that no load ever has a score"
-    rows = custom('{condition: "id <> \'\'"}', weighed("1"))
+    rows = custom("{condition: \"id <> ''\"}", weighed("1"))
     assert load_contract("contracts/t.odcs.yaml", f"{weightless}, {rows}]\n", table="t")[1] == []
 
 

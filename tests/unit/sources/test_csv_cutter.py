@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catchment.sources import csv_cutter
-from catchment.sources.csv_cutter import Cutter, Dialect
+from catchment.sources.files import csv_cutter
+from catchment.sources.files.csv_cutter import Cutter, Dialect
 
 LINE_ENDS = ("\n", "\r\n", "\r")
 TEXT = st.text(st.sampled_from('ab ,;"\n\ré漢\N{GRINNING FACE}'), max_size=8)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from catchment.sources.file_bytes import in_order
+from catchment.sources.files.found import in_order
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7])

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from catchment.errors import ChangedFile, ConfigError, DataError, RetryableError, SchemaDrift
 from catchment.records import Batch, Budget, Cursor
-from catchment.sources import file_bytes
-from catchment.sources.file_bytes import reading
-from catchment.sources.files import FilesSource
+from catchment.sources.files import found as file_bytes
+from catchment.sources.files.found import reading
+from catchment.sources.files.source import FilesSource
 from catchment.testing.sources import committed
 
 PIECES = [b"a", b",", b",", b"\n", b"\n", b"1,2\n", b'"', b'",', b',"', b"\r", b"\0", b"\xff"]

@@ -7,10 +7,10 @@ import pytest
 
 from catchment.errors import DataError
 from catchment.reading.selectors import steps
+from catchment.sources.files.json_lines import Validity
 from catchment.sources.http.pages import Page, page
 from catchment.sources.http.requests import Again, Answer, Request
 from catchment.sources.http.rows import Identity, rows
-from catchment.sources.json_lines import Validity
 
 
 def _page(content: bytes | str, records: str = "$.items[*]", status: int = 200, charset: str | None = None) -> Page:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from catchment.reading.kinds.files import FileStream
 from catchment.records import Budget
-from catchment.sources.cuts import Cut
-from catchment.sources.files import FilesSource
-from catchment.sources.json_documents import DocumentCutter
-from catchment.sources.json_lines import Validity
+from catchment.sources.files.cuts import Cut
+from catchment.sources.files.json_documents import DocumentCutter
+from catchment.sources.files.json_lines import Validity
+from catchment.sources.files.source import FilesSource
 
 VALIDITY = Validity()
 BLANKS = st.text(" \t\r\n", max_size=3)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from catchment.sources.listing import mark, names
+from catchment.sources.files.listing import mark, names
 
 Edit = Callable[[Path], object]
 

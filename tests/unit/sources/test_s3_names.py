@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catchment.sources.s3_names import Meant, meant
+from catchment.sources.files.s3_names import Meant, meant
 
 KEYS = [
     *("a.csv", "b.csv", ".h.csv", "_u.csv", "a.json", "d/a.csv", "d/.h.csv", "d/e/a.csv", "d/e/f/z.csv", ".x/a.csv"),

@@ -15,8 +15,8 @@ import pytest
 from catchment.errors import CatchmentError, ConfigError, DataError, MissingExtra, RetryableError
 from catchment.reading.kinds.files import FileStream
 from catchment.records import Budget
-from catchment.sources import s3
-from catchment.sources.files import FilesSource
+from catchment.sources.files import s3
+from catchment.sources.files.source import FilesSource
 
 SECRET = "wJalrXUtnFEMI-not-to-be-shown"
 LISTING = """<?xml version="1.0"?><ListBucketResult><Name>b</Name><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated>
@@ -188,7 +188,7 @@ def test_an_endpoint_from_outside_may_be_wrong_and_hold_a_password(
 
 
 def test_without_its_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "catchment.sources.s3")
+    monkeypatch.delitem(sys.modules, "catchment.sources.files.s3")
     monkeypatch.setitem(sys.modules, "boto3", None)
     source = FilesSource("drops", {"sales": FileStream(path="s3://shop-drops/in/*.csv")}, Path())
     with pytest.raises(MissingExtra, match="package `boto3` is not installed") as caught:

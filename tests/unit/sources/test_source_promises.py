@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from catchment.interfaces import Source
 from catchment.sources.delta import DeltaSource
-from catchment.sources.files import FilesSource
+from catchment.sources.files.source import FilesSource
 from catchment.testing.sources import SourcePromises
 
 

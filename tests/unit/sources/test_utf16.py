@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from catchment.errors import DataError, SchemaDrift
 from catchment.reading.kinds.files import FileStream
 from catchment.records import Budget, Cursor
-from catchment.sources import file_bytes, utf16
-from catchment.sources.files import FilesSource
+from catchment.sources.files import found as file_bytes
+from catchment.sources.files import utf16
+from catchment.sources.files.source import FilesSource
 from catchment.testing.sources import committed
 
 ORDERS = st.sampled_from(["utf-16-le", "utf-16-be"])

@@ -16,8 +16,8 @@ from catchment.records import Batch, Cursor, Notice
 from catchment.sources.bridged import MOST, Given, Landed, Repeats, cursor, documents
 from catchment.sources.dlt import state as dlt_state
 from catchment.sources.document_rows import SCHEMA, Digest, mark
-from catchment.sources.file_shape import OURS, Shape
-from catchment.sources.json_lines import Validity
+from catchment.sources.files.json_lines import Validity
+from catchment.sources.files.shape import OURS, Shape
 from catchment.sources.types import fitting, typed
 
 if TYPE_CHECKING:

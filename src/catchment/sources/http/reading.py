@@ -13,12 +13,12 @@ from functools import cached_property
 
 from catchment.errors import CatchmentError
 from catchment.records import Batch, Budget, Cursor, Notice
+from catchment.sources.files.json_lines import Validity
 from catchment.sources.http.endpoint import Since
 from catchment.sources.http.landed import Landed
 from catchment.sources.http.rows import SCHEMA, digest, rows
 from catchment.sources.http.turns import Pages, Turn
 from catchment.sources.http.waits import Clock
-from catchment.sources.json_lines import Validity
 
 # A whole read up to this size is held until it is known whether anything has changed.
 _HELD = 32 << 20

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from catchment.reading.selectors import Steps
-from catchment.sources.cuts import LONGEST_RECORD
-from catchment.sources.file_shape import LONGEST_RAW, OURS
+from catchment.sources.files.cuts import LONGEST_RECORD
+from catchment.sources.files.json_lines import DOCUMENT, Validity
+from catchment.sources.files.shape import LONGEST_RAW, OURS
 from catchment.sources.http.pages import Record, at
-from catchment.sources.json_lines import DOCUMENT, Validity
 
 SCHEMA = pa.schema([*OURS, pa.field(DOCUMENT, pa.string())])
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError, WatchError
 
-from catchment.sources.cuts import LONGEST_RECORD
 from catchment.sources.document_rows import mark
-from catchment.sources.file_shape import LONGEST_RAW
+from catchment.sources.files.cuts import LONGEST_RECORD
+from catchment.sources.files.shape import LONGEST_RAW
 from catchment.sources.redis.server import Client
 
 # Redis answers all commands that it has received from us before it looks at others: so much is asked for at once.

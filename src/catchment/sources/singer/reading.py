@@ -15,7 +15,7 @@ from catchment.errors import CatchmentError, ConfigError, DataError
 from catchment.records import Batch, Notice
 from catchment.sources.bridged import MOST, Given, Landed, Repeats, cursor, documents
 from catchment.sources.document_rows import Digest, mark
-from catchment.sources.json_lines import Validity
+from catchment.sources.files.json_lines import Validity
 from catchment.sources.singer.messages import ActivateVersion, Files, Record, Rubbish, Schema, State, message
 from catchment.sources.singer.tap import Long
 

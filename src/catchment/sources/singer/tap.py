@@ -22,8 +22,8 @@ from typing import Any
 
 from catchment.errors import ConfigError, RetryableError
 from catchment.settings import redact
-from catchment.sources.cuts import LONGEST_RECORD
-from catchment.sources.file_shape import LONGEST_RAW
+from catchment.sources.files.cuts import LONGEST_RECORD
+from catchment.sources.files.shape import LONGEST_RAW
 from catchment.sources.singer import leash as singer_leash
 
 _CHUNK = 256 << 10

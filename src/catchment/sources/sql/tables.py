@@ -22,7 +22,7 @@ from catchment import naming
 from catchment.errors import ConfigError, SchemaDrift
 from catchment.interfaces import Source
 from catchment.records import JSON, Abilities, Batch, Budget, Cursor, Description, Feed, Notice
-from catchment.sources.file_shape import LONGEST_RAW, Shape
+from catchment.sources.files.shape import LONGEST_RAW, Shape
 from catchment.sources.sql.window import Digest, Floor, Ways, Window, floor_of
 from catchment.sources.types import widens
 

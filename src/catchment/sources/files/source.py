@@ -18,15 +18,15 @@ from catchment import naming
 from catchment.errors import ChangedFile, ConfigError, DataError, MissingExtra, SchemaDrift
 from catchment.interfaces import Source
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding, Notice
-from catchment.sources.file_bytes import FilePlace, FoundFile, ReadFile, ahead, content_hash
-from catchment.sources.file_shape import FileStream, Pinned, Shape
-from catchment.sources.folders import Folder
-from catchment.sources.known_files import Known, seen_table, unknown
-from catchment.sources.listing import S3, fixed_part
-from catchment.sources.text_files import Piece
+from catchment.sources.files.folders import Folder
+from catchment.sources.files.found import FilePlace, FoundFile, ReadFile, ahead, content_hash
+from catchment.sources.files.known import Known, seen_table, unknown
+from catchment.sources.files.listing import S3, fixed_part
+from catchment.sources.files.shape import FileStream, Pinned, Shape
+from catchment.sources.files.text import Piece
 
 if TYPE_CHECKING:
-    from catchment.sources.s3 import Access, Buckets
+    from catchment.sources.files.s3 import Access, Buckets
 
 _FORMATS = {
     "csv": "csv",
@@ -168,7 +168,7 @@ class FilesSource(Source):
     @cached_property
     def _buckets(self) -> Buckets:
         try:
-            from catchment.sources.s3 import Buckets
+            from catchment.sources.files.s3 import Buckets
         except ModuleNotFoundError as error:
             message = f"source {self.name} reads from S3, and package `{error.name}` is not installed"
             raise MissingExtra(message, hint="pip install 'catchment[aws]'") from error
@@ -193,10 +193,10 @@ class FilesSource(Source):
         ]
 
     def _reader(self, shape: Shape, settings: FileStream, new: Sequence[FoundFile]) -> _Format:
-        from catchment.sources.csv_head import CsvHeads
-        from catchment.sources.json_head import JsonHeads
-        from catchment.sources.parquet import ParquetFiles
-        from catchment.sources.text_files import TextFiles
+        from catchment.sources.files.csv_head import CsvHeads
+        from catchment.sources.files.json_head import JsonHeads
+        from catchment.sources.files.parquet import ParquetFiles
+        from catchment.sources.files.text import TextFiles
 
         kind = self._format(shape, settings, new)
         if kind == "parquet":

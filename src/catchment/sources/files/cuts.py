@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from catchment.sources import utf16
+from catchment.sources.files import utf16
 
 if TYPE_CHECKING:
     import pyarrow as pa

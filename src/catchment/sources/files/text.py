@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from catchment.records import Notice
-from catchment.sources import utf16
-from catchment.sources.cuts import Cut, Head, Places
-from catchment.sources.file_bytes import FileBytes, FoundFile, ReadFile, ahead, fetched, packing
-from catchment.sources.file_shape import LONGEST_RAW, Pinned, Shape, Unreadable
+from catchment.sources.files import utf16
+from catchment.sources.files.cuts import Cut, Head, Places
+from catchment.sources.files.found import FileBytes, FoundFile, ReadFile, ahead, fetched, packing
+from catchment.sources.files.shape import LONGEST_RAW, Pinned, Shape, Unreadable
 
 # Small files are parsed together; one by one, Arrow's start for each would be most of the time.
 _GLUE = 8 << 20

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catchment.sources.cuts import LONGEST_RECORD, Cut, Defect, Places, not_text
+from catchment.sources.files.cuts import LONGEST_RECORD, Cut, Defect, Places, not_text
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from catchment import naming
 from catchment.errors import ConfigError, DataError, SchemaDrift
-from catchment.sources.csv_cutter import Cutter, Dialect, Grammar
-from catchment.sources.cuts import BOM, Head, first_bad_byte
-from catchment.sources.file_shape import FileStream, Shape
-from catchment.sources.refused import RefusedRows
-from catchment.sources.utf16 import Order
+from catchment.sources.files.csv_cutter import Cutter, Dialect, Grammar
+from catchment.sources.files.cuts import BOM, Head, first_bad_byte
+from catchment.sources.files.refused import RefusedRows
+from catchment.sources.files.shape import FileStream, Shape
+from catchment.sources.files.utf16 import Order
 
 _SAMPLE = 1 << 20
 _DELIMITERS = ",;\t|"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catchment.sources.cuts import Cut, Defect, Places, RowCutter
+from catchment.sources.files.cuts import Cut, Defect, Places, RowCutter
 
 
 @dataclass(frozen=True)

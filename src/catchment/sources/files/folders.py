@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, ClassVar
 
 from catchment.errors import RetryableError
-from catchment.sources.file_bytes import FoundFile, Listing, ReadFile, content_hash, reading
-from catchment.sources.listing import names
+from catchment.sources.files.found import FoundFile, Listing, ReadFile, content_hash, reading
+from catchment.sources.files.listing import names
 
 
 class _File(FileIO):

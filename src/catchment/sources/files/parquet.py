@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catchment.sources.file_bytes import FoundFile, ReadFile, Small, fetched, reading
-from catchment.sources.file_shape import LONGEST_RAW, Shape, Unreadable
-from catchment.sources.text_files import Piece
+from catchment.sources.files.found import FoundFile, ReadFile, Small, fetched, reading
+from catchment.sources.files.shape import LONGEST_RAW, Shape, Unreadable
+from catchment.sources.files.text import Piece
 from catchment.sources.types import fitting, typed
 
 _ROWS = 128 << 10

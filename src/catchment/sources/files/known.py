@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catchment.sources.file_bytes import FoundFile, ReadFile, content_hash
+from catchment.sources.files.found import FoundFile, ReadFile, content_hash
 
 SEEN = pa.schema(
     [

@@ -26,11 +26,11 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from catchment.errors import ConfigError, RetryableError, refused
-from catchment.sources.file_bytes import FoundFile, Listing, ReadFile, in_order
-from catchment.sources.listing import S3
+from catchment.sources.files.found import FoundFile, Listing, ReadFile, in_order
+from catchment.sources.files.listing import S3
+from catchment.sources.files.s3_names import Meant, meant
+from catchment.sources.files.s3_refusals import in_words, no_listing
 from catchment.sources.places import hosts
-from catchment.sources.s3_names import Meant, meant
-from catchment.sources.s3_refusals import in_words, no_listing
 
 # Large objects come in such parts, so many at a time: 32 MB of memory, and a cut connection costs one part at most.
 PART = 8 << 20

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from catchment.sources.cuts import LONGEST_RECORD, Cut, Defect, Places, place_in_row
-from catchment.sources.json_lines import DOCUMENT, Validity
+from catchment.sources.files.cuts import LONGEST_RECORD, Cut, Defect, Places, place_in_row
+from catchment.sources.files.json_lines import DOCUMENT, Validity
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")

@@ -23,7 +23,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from catchment.sources.cuts import BOM, LONGEST_RECORD, Cut, Defect, Places, first_bad_byte, not_text, place_in_row
+from catchment.sources.files.cuts import (
+    BOM,
+    LONGEST_RECORD,
+    Cut,
+    Defect,
+    Places,
+    first_bad_byte,
+    not_text,
+    place_in_row,
+)
 
 # Arrow's threads each take a block of a chunk; a record must fit into one.
 _BLOCK = 2 << 20

@@ -6,11 +6,11 @@ import json
 import re
 
 from catchment.errors import SchemaDrift
-from catchment.sources.cuts import BOM, Head
-from catchment.sources.file_shape import FileStream, Shape
-from catchment.sources.json_documents import DocumentCutter
-from catchment.sources.json_lines import DOCUMENT, JsonCutter, Validity
-from catchment.sources.utf16 import Order
+from catchment.sources.files.cuts import BOM, Head
+from catchment.sources.files.json_documents import DocumentCutter
+from catchment.sources.files.json_lines import DOCUMENT, JsonCutter, Validity
+from catchment.sources.files.shape import FileStream, Shape
+from catchment.sources.files.utf16 import Order
 
 _SAMPLE = 1 << 20
 _BLANK = b" \t\r\n"

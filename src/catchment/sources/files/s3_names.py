@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from catchment.sources.listing import fixed_part
+from catchment.sources.files.listing import fixed_part
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Files in folders and buckets: CSV, JSON and Parquet."""

@@ -37,6 +37,7 @@ bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet
 	$(BIN)/python benchmarks/start_up/run.py
 	$(BIN)/python benchmarks/csv_to_gold/run.py
 	$(BIN)/python benchmarks/gold_build/run.py
+	$(BIN)/python benchmarks/postgres_to_bronze/run.py
 	$(BIN)/python benchmarks/many_tables/run.py
 	$(BIN)/python benchmarks/growing/increments.py
 	$(BIN)/python benchmarks/growing/fifty_million.py

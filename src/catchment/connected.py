@@ -249,7 +249,7 @@ class Connected:
 
     def pinned(self) -> dict[naming.TableName, Pinned]:
         """The tables that gold reads, each at its newest version: facts first, look-ups last, so that a fact never
-        names a row of a look-up that gold has not."""
+        names a row of a look-up that gold has not. One whose streams have brought nothing is there without rows."""
         from catchment.gold.pinned import Pinned
 
         reads = self.gold_reads() or frozenset()
@@ -262,4 +262,22 @@ class Connected:
                 scan = table.scan()
                 columns, contract = tuple(scan.schema.names), self.project.contracts.get(name)
                 found[naming.silver_table(name)] = Pinned(scan, table.pin, columns, contract)
+            elif not self._has_landed(name):
+                found[naming.silver_table(name)] = self._not_made(name)
         return found
+
+    def _has_landed(self, silver: str) -> bool:
+        """Whether bronze has a row that the silver table, which is not there, would be made of."""
+        bronze = [feed.table for feed in self.project.feeds() if feed.name in self.project.silver[silver].streams]
+        tables = [self.reads.open(name) for name in bronze]
+        return any(table is not None and table.scan().rows for table in tables)
+
+    def _not_made(self, silver: str) -> Pinned:
+        from catchment.gold.pinned import Pinned
+        from catchment.records import Pin, Scan
+        from catchment.silver.rows import silver_schema
+
+        table = self.silver(silver)
+        schema = silver_schema(table)
+        nothing = Scan(files=[], schema=schema)
+        return Pinned(nothing, Pin(version=0, generation=0), tuple(schema.names), table.contract, is_made=False)

@@ -75,6 +75,10 @@ def build_gold(
         return None
     found = sources(dbt, [name.name for name in tables])
     _refuse_absent(dbt, tables, found)
+    absent = [str(name) for name, table in tables.items() if not table.is_made]
+    if absent:
+        message = f"{', '.join(absent)}: no row has come yet, so gold is built as if empty"
+        tell(Noticed(step=step, kind="tables_absent", message=message))
     began = time.monotonic()
     build = _begun(warehouse, served)
     try:
@@ -194,7 +198,8 @@ def publish_gold(warehouse: Warehouse, built: Built, *, step: str, tell: Tell) -
 
 
 def _pins(tables: Mapping[TableName, Pinned]) -> dict[str, dict[str, Any]]:
-    """JSON values; the first file is in it because the build's views name files, and a lake may have moved."""
+    """JSON values; the first file is in it because the build's views name files, and a lake may have moved. A table
+    that is not made yet has no version to keep."""
     return {
         str(name): {
             "version": table.pin.version,
@@ -203,6 +208,7 @@ def _pins(tables: Mapping[TableName, Pinned]) -> dict[str, dict[str, Any]]:
             "columns": list(table.columns),
         }
         for name, table in sorted(tables.items())
+        if table.is_made
     }
 
 
@@ -210,7 +216,7 @@ def _refuse_absent(dbt: Dbt, tables: Mapping[TableName, Pinned], found: Sources)
     there = [name.name for name in tables if name.layer == "silver"]
     for name in sorted(found.tables.difference(there)):
         message = f"{dbt.folder.name}/ reads {silver_table(name)}, which is not in the lake"
-        hint = did_you_mean(name, there) or "catchment plan shows what its stream would bring"
+        hint = did_you_mean(name, there) or "catchment plan shows what would make it, catchment run makes it"
         raise ConfigError(message, hint=hint)
     for source, file in found.unknown.items():
         message = f"{dbt.folder.name}/{file} reads source {source}, and no silver table in the lake is called so"

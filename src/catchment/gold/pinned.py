@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pinned:
-    """A table of the lake as gold reads it: these files at this version, these columns, and what it promises."""
+    """A table of the lake as gold reads it: these files at this version, these columns, and what it promises.
+
+    One that is not `made` yet, as its streams have brought nothing, has no files, and the columns that it will have.
+    """
 
     scan: Scan
     pin: Pin
     columns: Sequence[str]
     contract: Contract | None = None
+    is_made: bool = True

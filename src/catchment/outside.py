@@ -16,6 +16,7 @@ from catchment.reading.kinds import KINDS
 from catchment.records import FoundStream
 
 _HINT = "write an address such as postgresql://user@host/shop or sqlite:///data/legacy.db, or `${env:SHOP_DB_URL}`"
+_API = "an API is declared by hand: catchment sources rest and catchment sources graphql show how"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def address(text: str, folder: Path) -> Address:
     kind = registry.source_at(given)
     if kind is None:
         message = f"there is no way to find tables at {given.partition('://')[0]}://…"
-        raise ConfigError(message, hint=_HINT)
+        is_api = given.startswith(("http://", "https://"))
+        raise ConfigError(message, hint=_API if is_api else _HINT)
     url = _absolute(given, folder)
     name = _source_name(url, kind)
     own = re.fullmatch(r"\$\{[^{}]+\}", text) is not None

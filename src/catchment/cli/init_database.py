@@ -28,8 +28,8 @@ def from_database(folder: Path, given: str, patterns: Sequence[str]) -> None:
     here = Path.cwd()
     place = outside.address(given, here)
     everything = outside.find(place, here)
-    found, empty = _looked_into(place, chosen(everything, patterns), here)
-    drafted = drafted_database(place, found, empty)
+    found = _readable(place, chosen(everything, patterns), here)
+    drafted = drafted_database(place, found)
     out(f"Found {plural(len(everything), 'table')} in {place.shown}.")
     for line in lines(found, drafted.tables):
         out(line)
@@ -37,39 +37,36 @@ def from_database(folder: Path, given: str, patterns: Sequence[str]) -> None:
     known = [table for table in drafted.tables if table.columns]
     out(
         f"Wrote {shown(folder)}/: {plural(len(found), 'stream')}, {plural(len(known), 'contract')}"
-        f" (as the database declares them), {plural(sum(not one.is_empty for one in known), 'stg model')}."
+        f" (as the database declares them), {plural(len(known), 'stg model')}."
     )
-    if empty:
-        note(f"Without a row yet, and so without a stg model: {', '.join(sorted(empty))}.")
     _next(place, folder)
 
 
-def _looked_into(
-    place: Address, found: Sequence[FoundStream], folder: Path
-) -> tuple[Sequence[FoundStream], frozenset[str]]:
-    """Those that can be read, and which of them hold no row: asked where the database does not know, or says none.
+def _readable(place: Address, found: Sequence[FoundStream], folder: Path) -> Sequence[FoundStream]:
+    """Those that can be read, which is tried where the database does not know of a row in them; none by a cursor that
+    would lose a row.
 
     Raises what reading raised where none can be read.
     """
     from catchment.connected import Connected
+    from catchment.draft.database import without_losses
     from catchment.outside import project_over
     from catchment.peek import peek
 
     odd: dict[str, ConfigError] = {}
-    empty = set()
+    good = []
     for one in found:
-        if one.rows:
-            continue
         try:
-            seen = peek(Connected.of(project_over(place, one, folder)), f"{place.source}.{one.name}", 1)
-            empty |= set() if seen.rows.num_rows else {one.name}
+            if not one.rows:
+                peek(Connected.of(project_over(place, one, folder)), f"{place.source}.{one.name}", 1)
+            good.append(without_losses(one, place, folder))
         except ConfigError as error:
             odd[one.name] = error
     if len(odd) == len(found):
         raise next(iter(odd.values()))
     for left_out in odd.values():
         note(f"Left out: {left_out.message}.")
-    return [one for one in found if one.name not in odd], frozenset(empty)
+    return good
 
 
 def lines(found: Sequence[FoundStream], tables: Sequence[DraftedTable]) -> list[str]:

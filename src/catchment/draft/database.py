@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 from catchment import naming
@@ -17,7 +18,7 @@ from catchment.draft.scalars import comment, scalar
 from catchment.draft.types import ColumnGuess
 from catchment.errors import ConfigError
 from catchment.observe.words import about
-from catchment.outside import Address, names_of
+from catchment.outside import Address, names_of, project_over
 from catchment.reading.kinds import KINDS, stream_keys
 from catchment.reading.kinds.keys import StreamKeys
 from catchment.records import FoundColumn, FoundStream
@@ -34,6 +35,10 @@ _MODES = (
     "`merge` keeps the newest row of each key; `history` instead keeps every version with the time it was valid.",
     "`replace` keeps the newest whole read, `append` every row. Rows that break their contract wait in quarantine.",
 )
+
+# Rows that are looked through for one without a value in the cursor, as long as a person waits for a draft.
+_LOOKED_THROUGH = 5_000_000
+
 _NO_KEY = "no key is declared"
 
 
@@ -51,11 +56,9 @@ def chosen(found: Sequence[FoundStream], patterns: Sequence[str]) -> list[FoundS
     return [one for one in found if one.name in wanted]
 
 
-def drafted_database(
-    address: Address, found: Sequence[FoundStream], empty: Collection[str] = frozenset()
-) -> DraftedSource:
-    """A project over these streams, some of them without rows; its address stands in it as a reference."""
-    tables = {one.name: replace(_table(one, address), is_empty=one.name in empty) for one in found}
+def drafted_database(address: Address, found: Sequence[FoundStream]) -> DraftedSource:
+    """A project over these streams; its address stands in it as a reference."""
+    tables = {one.name: _table(one, address) for one in found}
     return DraftedSource(
         name=address.source,
         keys=(f"type: {address.type}", f"url: {scalar(address.reference, always=True)}"),
@@ -78,9 +81,34 @@ def _safely(found: FoundStream) -> FoundStream:
     """Without a key nobody can tell a row that was changed from a new one: silver would hold both."""
     if found.key or "cursor" not in found.keys:
         return found
+    return _whole(found, f"no key is declared: by `{found.keys['cursor']}` rows that change would be there twice")
+
+
+def without_losses(found: FoundStream, place: Address, folder: Path) -> FoundStream:
+    """The stream read whole where it has a row that its proposed cursor would pass over, and by the cursor elsewhere.
+
+    Looked for where the column may be null and the table is not too long to look through; `catchment check --connect`
+    tells of the others. Raises what `Source.read` may.
+    """
+    from catchment.connected import Connected
+    from catchment.peek import peek
+
+    cursor = found.keys.get("cursor")
+    required = {column.name: column.required for column in found.columns}
+    keys = stream_keys(KINDS[place.type]).model_fields
+    if required.get(str(cursor), True) or "where" not in keys or (found.rows or 0) > _LOOKED_THROUGH:
+        return found
+    # A cursor is only proposed where its name is a plain word, which no database wants in quotes.
+    lost = replace(found, keys={"table": found.keys["table"], "where": f"{cursor} is null"})
+    if not peek(Connected.of(project_over(place, lost, folder)), f"{place.source}.{found.name}", 1).rows.num_rows:
+        return found
+    return _whole(found, f"rows where `{cursor}` is null would never be taken, and there are such")
+
+
+def _whole(found: FoundStream, why: str) -> FoundStream:
+    """Read without the cursor that was proposed."""
     keys = {key: value for key, value in found.keys.items() if key not in ("cursor", "lookback")}
-    why = f"no key is declared: by `{found.keys['cursor']}` rows that change would be there twice, so it is read whole"
-    return replace(found, keys=keys, evidence={**found.evidence, "cursor": why})
+    return replace(found, keys=keys, evidence={**found.evidence, "cursor": f"{why}, so it is read whole"})
 
 
 def _table(proposed: FoundStream, address: Address) -> DraftedTable:

@@ -23,8 +23,7 @@ class DraftedTable:
     """A stream, its contract and its silver table to be.
 
     `stream` are its lines below `streams` in catchment.yaml, `head` the first comment of its contract. Without columns
-    nothing is known of its rows, and it lands in bronze only. `beside` is why its silver table is as it is. One that is
-    empty has no silver table until rows come, and gets no model: gold must not ask for it before.
+    nothing is known of its rows, and it lands in bronze only. `beside` is why its silver table is as it is.
     """
 
     name: str
@@ -35,7 +34,6 @@ class DraftedTable:
     mode: str
     beside: str
     references: tuple[Relation, ...] = ()
-    is_empty: bool = False
     is_whole: bool = False  # each read brings all there is
 
     @property

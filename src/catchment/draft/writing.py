@@ -39,14 +39,13 @@ def write_project(source: DraftedSource, folder: Path) -> list[Path]:
     tables = [table for table in source.tables if table.columns]
     stg = folder / "gold" / "models" / "stg"
     texts = {folder / "contracts" / f"{table.name}.odcs.yaml": contract_text(table, name) for table in tables}
-    staged = [table for table in tables if not table.is_empty]
-    texts |= {stg / f"stg_{table.name}.sql": _model(table) for table in staged}
+    texts |= {stg / f"stg_{table.name}.sql": _model(table) for table in tables}
     _refuse_to_overwrite(folder, list(texts))
     written = write_template("blank", folder, project_name=name)
     texts |= {
         folder / "catchment.yaml": _project(source, name),
         stg / "sources.yml": _sources(tables),
-        stg / "stg.yml": _models(staged),
+        stg / "stg.yml": _models(tables),
     }
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)

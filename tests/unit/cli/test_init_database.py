@@ -178,6 +178,7 @@ def test_an_address_may_be_a_reference_which_the_project_keeps(
     [
         (["--from", "sqlite:///nowhere.db"], 1, "there is no file"),
         (["--from", "ftp://h/x"], 1, "there is no way to find tables at ftp://…"),
+        (["--from", "https://api.example/v1"], 1, "hint: an API is declared by hand: catchment sources rest"),
         (["--from", "${env:NOT_SET_ANYWHERE}"], 1, "`NOT_SET_ANYWHERE` is not set"),
         (["--tables", "x"], 2, "--tables is for a database"),
         (["--from", "*.csv", "--tables", "x"], 2, "--tables is for a database"),

@@ -248,6 +248,13 @@ def test_what_is_wrong_is_said_in_words(outside: Outside) -> None:
         assert stopped.value.hint is not None
 
 
+def test_a_driver_that_is_not_there_is_told_with_one_that_can_be_had(outside: Outside) -> None:
+    outside.run("CREATE TABLE rows (id INTEGER)")
+    with pytest.raises(MissingExtra, match="package `MySQLdb` is not installed") as stopped:
+        outside.rows(url="mysql://me:an-open-secret@host/x")
+    assert stopped.value.hint == "write mysql+pymysql://… in the address, and pip install pymysql"
+
+
 def test_probing_finds_what_a_run_would_meet(outside: Outside) -> None:
     outside.run("CREATE TABLE rows (id INTEGER PRIMARY KEY, at TEXT)")
     outside.run("INSERT INTO rows VALUES (1, NULL)")

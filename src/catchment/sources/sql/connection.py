@@ -29,7 +29,7 @@ def connected(url: str, folder: Path, who: str) -> Iterator[Connection]:
         )
     except ModuleNotFoundError as error:
         message = f"{who}: cannot reach {place}: package `{error.name}` is not installed"
-        raise MissingExtra(message, hint=f"pip install {error.name}") from None
+        raise MissingExtra(message, hint=_driver(parsed.drivername, error.name)) from None
     except exc.NoSuchModuleError:
         message = f"{who}: SQLAlchemy knows no database called `{parsed.drivername}`"
         raise ConfigError(message, hint="is it spelled right? else install the package that brings it") from None
@@ -39,6 +39,14 @@ def connected(url: str, folder: Path, who: str) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def _driver(named: str, package: str | None) -> str:
+    """The cure for a driver that is not there: its package, or a driver that is easier to have."""
+    easier = _EASIER.get(named)
+    if easier is None:
+        return f"pip install {package}"
+    return f"write {easier}://… in the address, and pip install {easier.partition('+')[2]}"
 
 
 def _parsed(url: str, who: str) -> URL:
@@ -81,6 +89,9 @@ def _text(raw: bytes) -> str | bytes:
     except UnicodeDecodeError:
         return Undecodable(raw)
 
+
+# What SQLAlchemy takes where no driver is named wants a compiler there, and its package is called otherwise.
+_EASIER = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql", "oracle": "oracle+oracledb"}
 
 _PASSES = r"locked|busy|refused|closed|reset|broken|timed? ?out|too many|starting up|shutting|deadlock|lost|gone away"
 _REFUSED = r"password|denied|authentication|access|does not exist|unknown database|not known|resolve|no such"

@@ -178,15 +178,15 @@ def as_value(rejected: Rejected) -> dict[str, Any]:
 
 def row_lines(project: Project, rejected: Rejected) -> list[str]:
     """One rejected row: who it is and where it came from, every reason, its raw form."""
-    raw = _parsed(rejected.raw)
+    text, raw = _as_it_came(rejected.raw)
     name = TableName.parse(rejected.table).name
     feed = ", ".join(project.silver[name].streams) if name in project.silver else ""
     who = _identity(project, name, raw)
-    place = f"from {f'{feed}, ' if feed else ''}file {PurePosixPath(rejected.origin).name}, {_place(project, rejected)}"
+    place = f"from {f'{feed}, ' if feed else ''}{_place(project, name, rejected)}"
     waits = ", waiting" if rejected.status == "waiting" else ""
     told = [f"{who}  {place}{waits}" if who else f"{place}{waits}"]
     told += [f"  {reason}" for reason in map(_words, rejected.reasons)]
-    shown = rejected.raw if len(rejected.raw) <= _LONGEST_RAW else rejected.raw[: _LONGEST_RAW - 1] + "…"
+    shown = text if len(text) <= _LONGEST_RAW else text[: _LONGEST_RAW - 1] + "…"
     told.append(f"  raw: {shown}")
     return told
 
@@ -202,6 +202,14 @@ def _words(reason: tuple[str | None, str, str, str | None]) -> str:
         f'"{value if len(value) <= 60 else value[:59] + "…"}" ' if value is not None and value not in message else ""
     )
     return f"{column}: {shown}{message.removeprefix(f'{column}: ')}"
+
+
+def _as_it_came(raw: str) -> tuple[str, Any]:
+    """The row's text and, where it is JSON, its value; of a row that fits no column, what bronze keeps in `_raw`."""
+    found = _parsed(raw)
+    if isinstance(found, dict) and list(found) == ["_raw"] and isinstance(found["_raw"], str):
+        return found["_raw"], _parsed(found["_raw"])
+    return raw, found
 
 
 def _parsed(raw: str) -> Any:
@@ -227,13 +235,16 @@ def _value(raw: dict[str, Any], source: str) -> str:
     return "(missing)" if found is None or found == "" else str(found)
 
 
-def _place(project: Project, rejected: Rejected) -> str:
-    """The line in the file where it is still there to be counted in, else what the source told."""
-    path = project.folder / rejected.origin
-    if path.suffix.lower() in (".parquet", ".pq"):
+def _place(project: Project, table: str, rejected: Rejected) -> str:
+    """The file, and the line in it where it is still there to be counted in; elsewhere the row of its stream."""
+    streams = project.silver[table].streams if table in project.silver else ()
+    if any(project.sources[stream.partition(".")[0]].type != "files" for stream in streams):
         return f"row {rejected.position:,}"
+    file, path = f"file {PurePosixPath(rejected.origin).name}", project.folder / rejected.origin
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return f"{file}, row {rejected.position:,}"
     line = _line(path, rejected.position)
-    return f"byte {rejected.position:,}" if line is None else f"line {line:,}"
+    return f"{file}, byte {rejected.position:,}" if line is None else f"{file}, line {line:,}"
 
 
 def _line(path: Path, position: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # A cell longer than this is cut on a terminal; in a pipe everything is there.
 _WIDEST_CELL = 60
+
+# What would steer the terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @click.command(
@@ -82,6 +86,7 @@ def _cell(value: Any, widest: int | None) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = _words(value).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
+    text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     return text if widest is None or len(text) <= widest else text[: widest - 1] + "…"
 
 
@@ -91,6 +96,8 @@ def _words(value: Any) -> str:
         return value.replace(tzinfo=None).isoformat(sep=" ")
     if isinstance(value, dict | list):
         return json.dumps(plain(value), ensure_ascii=False)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace")
     return str(plain(value))
 
 

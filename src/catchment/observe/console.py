@@ -26,6 +26,7 @@ from catchment.events import (
     TableRestored,
 )
 from catchment.interfaces import Listener
+from catchment.observe.causes import causes
 from catchment.observe.words import pad, plural, seconds, size
 from catchment.settings import redact
 
@@ -293,15 +294,16 @@ class Console(Listener):
 
     def _failure(self, spent: str, what: str) -> None:
         failed = self.totals.failed
-        for finished in failed[:_MOST_CAUSES]:
-            cause, *more = (finished.cause or f"{finished.step} failed").splitlines()
+        told = causes(failed)
+        for words, hint in told[:_MOST_CAUSES]:
+            cause, *more = words.splitlines()
             self._say(("error: ", "bold red"), (cause, ""))
             for line in more:
                 self._say((line if line.startswith(" ") else f"  {line}", ""))
-            if finished.hint:
-                self._say(("hint: ", "bold"), (finished.hint, ""))
-        if len(failed) > _MOST_CAUSES:
-            self._say((f"… and {plural(len(failed) - _MOST_CAUSES, 'error')} more", ""))
+            if hint:
+                self._say(("hint: ", "bold"), (hint, ""))
+        if len(told) > _MOST_CAUSES:
+            self._say((f"… and {plural(len(told) - _MOST_CAUSES, 'error')} more", ""))
         self._say(("", ""))
         which = "it" if len(failed) == 1 else "them"
         depends = "depends" if self.totals.skipped == 1 else "depend"

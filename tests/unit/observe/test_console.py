@@ -116,6 +116,23 @@ def test_a_failure_ends_with_its_cause_and_cure_and_counts_what_was_skipped() ->
     )
 
 
+def test_one_cause_of_many_steps_is_told_once() -> None:
+    down = "cannot connect to 127.0.0.1:1/shop: connection refused"
+    steps = [("db.a", f"db.a: {down}"), ("db.b", f"db.b: {down}"), ("db.c", f"db.c: {down}"), ("x.y", "x.y: no file")]
+    failed = [
+        StepFinished(step=f"land:{name}", kind="land", name=name, outcome="failed", seconds=0, cause=cause, hint="why?")
+        for name, cause in steps
+    ]
+    said = told(*failed, RunFinished(run="1", outcome="failed", seconds=1)).splitlines()
+    assert [line for line in said if line.startswith(("error", "hint"))] == [
+        f"error: db.a and 2 others: {down}",
+        "hint: why?",
+        "error: x.y: no file",
+        "hint: why?",
+    ]
+    assert said[-1] == "Failed in 1.0 s: 4 steps failed."
+
+
 def test_a_stopped_run_says_that_nothing_is_lost() -> None:
     text = told(START, *landed(5), RunFinished(run="r1", outcome="stopped", seconds=1))
     assert "Stopped after 1.0 s: 5 rows landed. What was committed is kept; run again to go on." in text

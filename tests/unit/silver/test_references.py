@@ -13,6 +13,8 @@ from catchment import naming
 from catchment.cli.quarantine import row_lines
 from catchment.contract import Reference
 from catchment.events import RowsRefined, RowsReplayed
+from catchment.reading.kinds.postgres import PostgresSource
+from catchment.reading.kinds.sql import TableStream
 from catchment.records import Order, Rejected
 from catchment.silver.definition import Table
 from catchment.silver.judge import parsed
@@ -400,4 +402,24 @@ def test_what_waits_is_shown_with_what_it_waits_for() -> None:
         '  customer: "c2" is not in silver.customers',
         '  at, what: "s1, 2" is not in silver.stock (shop, product)',
         '  raw: {"id": "b"}',
+    ]
+
+
+def test_a_row_that_came_from_no_file_is_told_by_its_place_in_the_stream() -> None:
+    reasons = ((None, "reference", "at, what: is not in silver.stock (shop, product)", "s1, 2"),)
+    row = Rejected("silver.t", "db.example:5432/shop/public.t", 12, 1, 12, 2, reasons, "{}", "rejected")
+    found = project(Path("/nowhere"), [], {"t": {"from": "db.rows"}})
+    streams = {"rows": TableStream(table="public.t")}
+    source = PostgresSource(type="postgres", url="${env:DB_URL}", streams=streams)
+    assert row_lines(replace(found, sources={"db": source}), row)[0] == "from db.rows, row 12"
+
+
+def test_a_row_that_fits_no_column_is_named_by_its_key_all_the_same() -> None:
+    raw = '{"_raw":"{\\"id\\": \\"b\\", \\"total\\": \\"abc\\"}"}'
+    row = Rejected("silver.t", "rows/1.csv", 0, 1, 0, 2, ((None, "defect", "total: no number", None),), raw, "rejected")
+    found = project(Path("/nowhere"), [ORDERS.contract], {"t": {"from": "src.rows", "mode": "merge"}})
+    assert row_lines(found, row) == [
+        "id b  from src.rows, file 1.csv, byte 0",
+        "  total: no number",
+        '  raw: {"id": "b", "total": "abc"}',
     ]

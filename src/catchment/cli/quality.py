@@ -47,7 +47,7 @@ def quality(invocation: Invocation, table: str | None, loads: int, target: str |
     for line in lines_of_table(found[0]) if table is not None and found else lines(found):
         out(line)
     if not any(one.loads for one in found):
-        note("no load so far: catchment run")
+        note("no load has figures so far; the next one will" if found else "no load so far: catchment run")
 
 
 def lines(found: Sequence[QualityOfTable]) -> list[str]:
@@ -58,9 +58,9 @@ def lines(found: Sequence[QualityOfTable]) -> list[str]:
 
 def _line(found: QualityOfTable) -> tuple[str, ...]:
     scores = [load.score for load in found.loads if load.score is not None]
-    mean = f"{sum(scores) / len(scores):.1f}" if scores else "-"
+    mean = _score(sum(scores) / len(scores) if scores else None)
     newest = found.loads[-1]
-    return found.table, _score(newest), mean, f"{len(found.loads)}", _unusual(newest)
+    return found.table, _score(newest.score), mean, f"{len(found.loads)}", _unusual(newest)
 
 
 def lines_of_table(found: QualityOfTable) -> list[str]:
@@ -74,7 +74,7 @@ def lines_of_table(found: QualityOfTable) -> list[str]:
             f"{instant(load.at)} UTC",
             f"{load.rows:,}",
             share(load.rejected / load.rows) if load.rows else "-",
-            _score(load),
+            _score(load.score),
             _unusual(load),
         )
         for load in found.loads
@@ -92,8 +92,10 @@ def _figure(figure: Measured) -> tuple[str, str, str]:
     return name, shown(figure.measure, figure.value), between(figure) or "-"
 
 
-def _score(load: QualityOfLoad) -> str:
-    return "-" if load.score is None else f"{load.score:.1f}"
+def _score(score: float | None) -> str:
+    from catchment.silver.usual import shown
+
+    return "-" if score is None else shown("score", score)
 
 
 def _unusual(load: QualityOfLoad) -> str:

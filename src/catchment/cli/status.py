@@ -128,9 +128,15 @@ def _row(table: TableStatus) -> tuple[str, ...]:
         instant(table.newest),
         _fresh(table),
         _rejected(table),
-        "-" if table.score is None else f"{table.score:.1f}",
+        _score(table),
         plural(table.behind, "load") if table.behind else "-",
     )
+
+
+def _score(table: TableStatus) -> str:
+    from catchment.silver.usual import shown
+
+    return "-" if table.score is None else shown("score", table.score)
 
 
 def _fresh(table: TableStatus) -> str:

@@ -16,6 +16,9 @@ from catchment.reading.odcs.patterns import FORMAT_WORDS
 from catchment.records import Verdict
 from catchment.silver.conform import sql_type, timestamp_from
 
+# What a double may lack of the tenth that is meant: ten times 99.8 could be 997.9999999999999.
+_A_HAIR = 1e-9
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -131,10 +134,10 @@ def verdicts(
         joint = ";"
         if rule.measure == "rejected_share":
             figure = rejected / read if read else 0.0
-            shown, joint = f"{_percent(figure)} of {read:,} new rows were rejected", ","
+            shown, joint = f"{_percent(figure, rule.maximum)} of {read:,} new rows were rejected", ","
         elif rule.measure == "score":
             figure = 100.0 if score is None else score
-            shown, joint = f"score {_tenths(figure)} of {read:,} new rows", ","
+            shown, joint = f"score {tenths(figure)} of {read:,} new rows", ","
         elif rule.measure == "rows":
             figure = float(good)
             shown = f"{good:,} rows"
@@ -147,13 +150,15 @@ def verdicts(
     return said
 
 
-def _tenths(score: float) -> str:
+def tenths(score: float) -> str:
     """`89.9`, cut and never rounded up to what it does not reach."""
-    return f"{math.floor(10 * score) / 10:.1f}"
+    return f"{math.floor(10 * score + _A_HAIR) / 10:.1f}"
 
 
-def _percent(share: float) -> str:
-    """`31 %`, `0.042 %`; never rounded to all or nothing."""
+def _percent(share: float, most: float | None) -> str:
+    """`31 %`, `0.042 %`; never rounded to all or nothing, nor to the `most` that it is above."""
     percent = 100 * share
     shown = f"{percent:.3g}"
+    if most is not None and share > most and float(shown) <= 100 * most:
+        shown = f"{percent:.9g}"
     return f"{shown if shown != '100' or percent == 100 else '99.9'} %"

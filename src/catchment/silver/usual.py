@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 
 from catchment.contract import LEAST_LOADS, Usual
 from catchment.records import Measured
 from catchment.silver.quality import REFINE, Figure, Load
+from catchment.silver.rules import tenths
 
 # Makes the median absolute deviation of a normal distribution its standard deviation.
 _NORMAL = 1.4826
@@ -24,6 +25,10 @@ _MOST = {**dict.fromkeys(_SHARES, 1.0), "score": 100.0}
 # No band is narrower than this, so that what was always the same may change a little: one point of a percentage,
 # a twentieth of an amount, a tenth of an age or a minute, for runs do not start to the second.
 _A_POINT, _A_TWENTIETH, _A_TENTH, _A_MINUTE = 0.01, 0.05, 0.1, 60.0
+
+
+# From here on a mean is told as a power of ten.
+_LONG = 1e15
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,13 @@ def band(values: Sequence[float], measure: str, rows: float, deviations: float) 
     """Between what a figure usually lies, for a load of so many rows; None on a side on which nothing is bad.
 
     The median, and `deviations` times 1.4826 median absolute deviations on both sides: a few odd loads move neither.
+    None on both sides where numbers are too large to compute with.
     """
     middle = statistics.median(values)
     spread = _NORMAL * statistics.median(abs(value - middle) for value in values)
     width = max(deviations * spread, _least_width(measure, middle, rows, deviations))
+    if not isfinite(2 * middle) or not isfinite(middle + width):
+        return None, None
     low: float | None = middle - width
     high: float | None = min(middle + width, _MOST.get(measure, middle + width))
     if measure not in ("mean", "freshness"):
@@ -126,8 +134,10 @@ def shown(measure: str, value: float) -> str:
     if measure in _SHARES:
         return f"{100 * value:.3g} %"
     if measure == "score":
-        return f"{value:.1f}"
-    return _age(value) if measure == "freshness" else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return tenths(value)
+    if measure == "freshness":
+        return _age(value)
+    return f"{value:,.0f}" if 1e4 <= abs(value) < _LONG else f"{value:,.4g}"
 
 
 def _age(seconds: float) -> str:

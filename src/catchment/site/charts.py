@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from catchment.records import QualityOfLoad
+from catchment.silver.usual import shown
 
 _WIDTH, _HEIGHT, _EDGE = 320.0, 72.0, 6.0
 _WIDEST = 22.0
@@ -26,8 +27,8 @@ def score_chart(loads: Sequence[QualityOfLoad]) -> Markup | None:
         dots.append((_EDGE + place * step, _HEIGHT - _EDGE - high * (_HEIGHT - 2 * _EDGE), one, score))
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in dots)
     marks = [
-        Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3"{}><title>load {}: {:.1f}{}</title></circle>').format(
-            *(x, y, Markup(' class="odd"') if one.unusual else "", one.load, score),
+        Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3"{}><title>load {}: {}{}</title></circle>').format(
+            *(x, y, Markup(' class="odd"') if one.unusual else "", one.load, shown("score", score)),
             "".join(f"\n{words}" for words in one.unusual),
         )
         for x, y, one, score in dots

@@ -102,7 +102,7 @@ def test_a_status_is_a_table() -> None:
         "   behind",
         "bronze.drops__users     48,210   3         -                  -                                   -       -"
         "   -",
-        "silver.users            46,377   3         2026-11-20 23:58   ok (60 min)                     3.5 %    98.2"
+        "silver.users            46,377   3         2026-11-20 23:58   ok (60 min)                     3.5 %    98.1"
         "   -",
         "silver.late                  1   1         2026-11-20 23:58   late: 10 days old (60 min)        0 %       -"
         "   2 loads",
@@ -171,6 +171,11 @@ def test_rows_are_aligned_and_numbers_end_together() -> None:
 
 def test_long_cells_are_cut_where_a_width_is_asked_for() -> None:
     assert query.table_lines(pa.table({"t": ["x" * 90]}), widest=10)[1] == "x" * 9 + "…"
+
+
+def test_what_would_steer_a_terminal_is_written_out() -> None:
+    rows = pa.table({"t": ["a\x1b[31m\tb", "é"], "b": [b"\x89PNG\x00", "é".encode()]})
+    assert query.table_lines(rows)[1:] == [r"a\x1b[31m\tb  \x89PNG\x00", "é             é"]
 
 
 def reader() -> pa.RecordBatchReader:

@@ -16,7 +16,7 @@ from catchment.errors import Held
 from catchment.events import CheckFailed
 from catchment.records import Change, Order, Progress
 from catchment.silver.definition import LookedUp, Table, fingerprint
-from catchment.silver.quality import FIGURES, Load, loads, newest_score
+from catchment.silver.quality import FIGURES, Load, loads, newest_score, score
 from catchment.silver.refine import RefineFunction
 from catchment.testing.fakes import Workbench, arrived, column, contract
 
@@ -276,6 +276,15 @@ def test_a_load_below_the_score_is_held_and_passes_when_it_is_accepted(bench: Wo
     bench.refine(table)
     assert newest(bench)["score", None] == pytest.approx(100 * (1 + 1.5 + 0.5 + 2) / 7)
     assert [event.severity for event in bench.heard.of(CheckFailed)] == ["stop", "warn"]
+
+
+def test_a_score_that_is_just_what_is_asked_for_is_enough() -> None:
+    """Two in a hundred wrong everywhere is 98; as a sum of doubles it is a hair less in some contracts."""
+    for columns in range(1, 41):
+        asked = contract("t", *(column(f"c{place}") for place in range(columns)))
+        for wrong in range(100):
+            counts = {f"column c{place}": wrong * 10 for place in range(columns)}
+            assert score(asked, 1000, counts) == 100 - wrong
 
 
 def test_a_load_below_the_score_warns_and_goes_in(bench: Workbench) -> None:

@@ -16,6 +16,7 @@ from catchment.silver.definition import Table
 from catchment.silver.judge import parsed
 from catchment.silver.rows import Rows
 from catchment.silver.rules import faults, verdicts
+from catchment.silver.usual import shown
 from catchment.testing.fakes import column, contract
 
 
@@ -227,6 +228,12 @@ def test_a_contracts_column_may_have_the_name_of_another_source_column(engine: E
             "31 % of 12,400 new rows were rejected, at most 5 %",
         ),
         (SetRule("r", "rejected_share", "m", maximum=0.05), {"read": 100, "rejected": 5}, True, "5 % of 100"),
+        (
+            SetRule("r", "rejected_share", "at most 12 %", maximum=0.12),
+            {"read": 50_000, "rejected": 6_001},
+            False,
+            "12.002 % of 50,000 new rows were rejected, at most 12 %",
+        ),
         (SetRule("r", "rejected_share", "m", maximum=0.0), {"read": 0, "rejected": 0}, True, "0 % of 0"),
         (SetRule("r", "duplicates", "m", ("a", "b"), maximum=0), {"r": 2}, False, "2 duplicates in a, b; m"),
         (SetRule("r", "nulls", "m", ("a",), maximum=10, unit="percent"), {"r": 1, "good": 10}, True, "1 nulls in a"),
@@ -245,6 +252,16 @@ def test_a_set_rule_says_what_it_found_and_what_it_wants(
     )
     assert (verdict.passed, verdict.severity) == (passed, "warn")
     assert verdict.message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [(100.0, "100.0"), (99.97, "99.9"), (98.96, "98.9"), (99.8, "99.8"), (64.1, "64.1"), (0.0, "0.0")],
+)
+def test_a_score_is_cut_to_tenths_and_never_looks_better_than_it_is(score: float, words: str) -> None:
+    assert shown("score", score) == words
+    (verdict,) = verdicts([SetRule("r", "score", "m", minimum=90)], {}, read=1, rejected=0, good=1, score=score)
+    assert verdict.message.startswith(f"score {words} of")
 
 
 def test_raw_is_the_bronze_row_as_json(engine: Engine[Any]) -> None:

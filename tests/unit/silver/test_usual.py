@@ -19,7 +19,7 @@ from catchment.events import CheckFailed
 from catchment.records import Order
 from catchment.silver.definition import Table
 from catchment.silver.quality import AGAIN, REBUILD, REFINE, Load, loads
-from catchment.silver.usual import band, compared, unusual
+from catchment.silver.usual import band, compared, shown, unusual
 from catchment.testing.fakes import Workbench, arrived, column, contract
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,6 +92,13 @@ def test_what_was_always_the_same_may_change_a_little(
     before = history([float(usually)] * 30, measure)
     figures: dict[Any, float] = {("rows", None): float(rows), (measure, None): float(now)}
     assert bool(unusual(Load(99, AT, REFINE, figures), before, Usual(of=((measure, None),)))) is alarms
+
+
+def test_numbers_too_large_to_compute_with_have_no_band_and_short_words() -> None:
+    huge = load(99, mean=1.7e308)
+    (found,) = [one for one in compared(huge, history([1.7e308] * 9, "mean"), Usual()) if one.figure.measure == "mean"]
+    assert (found.figure.low, found.figure.high, found.words) == (None, None, None)
+    assert [shown("mean", value) for value in (1.7e308, -2e15, 123_456_789.0)] == ["1.7e+308", "-2e+15", "123,456,789"]
 
 
 def test_a_few_odd_loads_move_the_band_little() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -24,6 +23,8 @@ _NOT_ACTED_ON = (
     "encryptedName", "partitioned", "partitionKeyPosition", "properties", "items",
 )  # fmt: skip
 _CUSTOM = ("formats", "nullMarkers", "weight")
+_ILLEGAL = re.compile(r"[ ,;{}()\n\t=\"`\x00-\x1f]+")
+_MOST_WEIGHT = 1_000_000
 
 
 def read_columns(schema: Node, table: str, version: str, findings: Findings) -> list[Draft]:
@@ -85,8 +86,10 @@ def _name(node: Node, table: str, findings: Findings) -> str | None:
         cure = f"name it `{bare}` and keep the source's name under transformSourceObjects: [{name}]"
         findings.error(found, message, cure=cure, key=f"{table}.{name}")
         return None
-    if re.search(r"[ ,;{}()\n\t=\"`\x00-\x1f]", name):
-        cure = f"name it `{legal_name(name)}` and keep the source's name under transformSourceObjects"
+    if _ILLEGAL.search(name):
+        cure = (
+            f"name it `{legal_name(_ILLEGAL.sub('_', name))}` and keep the source's name under transformSourceObjects"
+        )
         findings.error(
             found,
             f"`{shorten(name)}` holds a sign that no table format takes",
@@ -340,8 +343,8 @@ def weight(found: dict[str, Node], key: str, findings: Findings) -> float | None
     if node is None:
         return None
     value = node.value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        message = f"weight must be a number from 0, not {node.kind()}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_WEIGHT:
+        message = f"weight must be a number from 0 to {_MOST_WEIGHT:,}, not {node.kind()}"
         findings.error(node, message, cure="write value: 3, or 0 to leave it out of the score", key=key)
         return None
     return float(value)

@@ -87,6 +87,7 @@ def _score(rule: Rule, node: Node, _: float) -> None:
     if not _is_number(value) or not 0 <= value <= 100:
         rule.error(node, f"score must be a number from 0 to 100, not {node.kind()}", "write score: 90")
     elif _is_of_table(rule, node, "a score"):
+        rule.rules.asked.append(Asked(node, "score", None))
         _add(rule, "score", f"the contract asks for {value:g}", measure="score", minimum=value)
 
 
@@ -168,7 +169,9 @@ def finish_usual(rules: Rules, *, is_fresh: bool) -> None:
     for one in rules.asked:
         values = {} if one.column is None else drafts[one.column].values
         said = None
-        if one.measure == "freshness" and not is_fresh:
+        if one.measure == "score" and not _weighs(rules):
+            said = ("every weight is 0, so that no load ever has a score", "let a column weigh something, or remove it")
+        elif one.measure == "freshness" and not is_fresh:
             said = ("the contract declares no freshness", "declare one under slaProperties, or remove it")
         elif one.measure == "nulls" and values.get("required"):
             said = (f"`{one.column}` is required: no row of the table lacks it", "ask for rejected_share instead")
@@ -176,6 +179,12 @@ def finish_usual(rules: Rules, *, is_fresh: bool) -> None:
             said = (f"`{one.column}` is of the key, which names rows and has no {one.measure}", "remove it")
         if said is not None:
             rules.findings.error(one.node, said[0], cure=said[1], key=f"{rules.table}.quality")
+
+
+def _weighs(rules: Rules) -> bool:
+    """Whether anything counts in the score."""
+    columns = any(draft.values.get("weight", 1.0) for draft in rules.drafts)
+    return columns or any(rule.weight for rule in rules.row_rules if rule.column is None)
 
 
 def _is_of_table(rule: Rule, node: Node, what: str) -> bool:

@@ -66,10 +66,10 @@ def serve(invocation: Invocation, port: int | None, no_build: bool, to: Path | N
 
     Other machines cannot reach it.
     """
-    from catchment.site import FOLDER
+    from catchment.site import site_folder
     from catchment.site.serving import address, server
 
-    there = invocation.folder() / FOLDER if to is None else to
+    there = site_folder(invocation.folder(), target) if to is None else to
     folder = there if no_build else _build(invocation, to, target).folder
     with server(folder, port) as serving:
         out(address(serving))

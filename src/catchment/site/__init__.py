@@ -1,5 +1,5 @@
 """The project as a web site that works without a server."""
 
-from catchment.site.building import FOLDER, Site, build_site
+from catchment.site.building import Site, build_site, site_folder
 
-__all__ = ["FOLDER", "Site", "build_site"]
+__all__ = ["Site", "build_site", "site_folder"]

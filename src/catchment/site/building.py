@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from catchment.project import Project
 
 # Where a site lies in its project, unless somebody says otherwise.
-FOLDER = "site"
+_FOLDER = "site"
 
 # Names what an earlier build wrote, so that only that is ever removed.
 _MARK = ".catchment-site"
@@ -38,8 +38,14 @@ class Site:
         return self.folder / "index.html"
 
 
+def site_folder(project: Path, target: str | None) -> Path:
+    """`site/` beside catchment.yaml; `site-alice/` for environment `alice`, which does not write over the team's."""
+    environment = (target or "").partition("@")[2]
+    return project / (f"{_FOLDER}-{environment}" if environment else _FOLDER)
+
+
 def build_site(project: Project, target: str | None, to: Path | None = None, *, now: datetime | None = None) -> Site:
-    """Write the site of a project into a folder, `site/` beside its catchment.yaml by default.
+    """Write the site of a project into a folder, by default `site_folder`.
 
     Facts are gathered first, so that a project that cannot be read leaves the folder as it is. Raises ConfigError for
     a folder with other things in it, and for a target that is not there.
@@ -47,7 +53,7 @@ def build_site(project: Project, target: str | None, to: Path | None = None, *, 
     from catchment.site.gathering import gather
     from catchment.site.pages import pages
 
-    folder = project.folder / FOLDER if to is None else to
+    folder = site_folder(project.folder, target) if to is None else to
     earlier = _earlier(folder)
     facts = gather(project, target, now=now)
     files = dict(pages(facts))

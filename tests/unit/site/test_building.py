@@ -11,7 +11,7 @@ import pytest
 
 from catchment.errors import ConfigError
 from catchment.project import Project
-from catchment.site import build_site
+from catchment.site import build_site, site_folder
 from catchment.site.serving import address, server
 from catchment.testing.fakes import column, contract, project
 
@@ -32,6 +32,11 @@ def test_pages_of_what_is_gone_go_and_files_of_others_stay(tmp_path: Path) -> No
     build_site(small(tmp_path / "p"), None)
     assert not (site.folder / "silver").exists()
     assert (site.folder / "CNAME").read_text("utf-8") == "docs.example"
+
+
+def test_an_environment_has_a_site_of_its_own(tmp_path: Path) -> None:
+    assert site_folder(tmp_path, None) == site_folder(tmp_path, "local") == tmp_path / "site"
+    assert site_folder(tmp_path, "local@alice") == tmp_path / "site-alice"
 
 
 def test_a_page_that_did_not_change_is_not_written_again(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ sources:
     endpoint: {endpoint}
     region: us-east-1
     access_key: {key}
-    secret_key: ${{env:TESTS_S3_SECRET}}
+    secret_key: ${{file:secret.txt}}
     streams:
       sales: {{path: "s3://{bucket}/sales/*.csv", load_per_file: true}}
       staff: {{path: "s3://{bucket}/staff/*.csv", full: true}}
@@ -44,12 +44,13 @@ schema:
 
 
 @pytest.fixture
-def project(tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TESTS_S3_SECRET", SECRET)
+def project(tmp_path: Path, bucket: Bucket) -> Path:
     folder = tmp_path / "shop"
     (folder / "contracts").mkdir(parents=True)
     declared = _PROJECT.format(endpoint=bucket.server.endpoint, key=KEY, bucket=bucket.name)
     (folder / "catchment.yaml").write_text(declared)
+    # Not from the environment: the process that runs are forked from may have another.
+    (folder / "secret.txt").write_text(SECRET)
     for name in ("sales", "staff"):
         (folder / f"contracts/{name}.odcs.yaml").write_text(_CONTRACT.format(name=name))
     return folder
@@ -92,7 +93,7 @@ def test_a_plan_counts_what_is_new_and_a_check_tells_what_is_wrong(
         assert f"{number} new file" in capsys.readouterr().out
     assert main(["check", "--connect"]) == 0
     assert "2 files, 0.0 MB" in capsys.readouterr().out
-    monkeypatch.setenv("TESTS_S3_SECRET", "another-secret")
+    (project / "secret.txt").write_text("another-secret")
     assert main(["check", "--connect"]) == 1
     told = "".join(capsys.readouterr())
     assert "is not known there, or its secret is wrong" in told

@@ -207,3 +207,10 @@ def test_a_url_with_a_mistake_is_told_without_the_password() -> None:
     with pytest.raises(ConfigError, match="no URL of MongoDB") as refused, server.told("shop.products"):
         server.client.admin.command("ping")
     assert "ret@" not in str(refused.value)
+
+
+def test_a_document_that_a_scan_gives_twice_is_met_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catchment.sources.mongodb.cursor._MOST_MET", 2)
+    window = Window("db.products", None)
+    assert [window.meets(one) for one in (b"a", b"b", b"a", b"c", b"b")] == [True, True, False, True, False]
+    assert window.meets(b"a")  # of so many the oldest is forgotten

@@ -29,6 +29,9 @@ OBJECT_ID_LOOKBACK_S = 600
 # So many documents of the window are remembered at most: 80 MB.
 MOST_SEEN = 5_000_000
 
+# So many documents of one read are known again in it.
+_MOST_MET = 500_000
+
 # What a cursor can be, and the least of its kind: MongoDB compares values of one kind only. NaN is no number here.
 LEAST: Mapping[str, Any] = {
     "number": float("-inf"),
@@ -146,6 +149,7 @@ class Window:
         self._feed = feed
         self._before = [] if since is None or since.seen is None else list(_chunks(since.seen))
         self._read: list[tuple[Any, bytearray]] = []
+        self._met: dict[bytes, None] = {}
         self.known = Marks(_together(self._before))
 
     def add(self, value: Any, mark: bytes) -> bool:
@@ -157,6 +161,15 @@ class Window:
         marks += mark
         self._read[-1] = (value, marks)
         return is_time
+
+    def meets(self, mark: bytes) -> bool:
+        """Whether a read meets a document for the first time: a scan may give it twice where others write meanwhile."""
+        if mark in self._met:
+            return False
+        self._met[mark] = None
+        if len(self._met) > _MOST_MET:
+            del self._met[next(iter(self._met))]
+        return True
 
     def drop(self, low: Any) -> None:
         """Forget what lies before, so that a long read does not fill the memory."""

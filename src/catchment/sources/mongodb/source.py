@@ -300,7 +300,7 @@ class Following:
                 last, last_key = value, key
             if self._window.add(last, one):
                 self._window.drop(position.after(last, 0, now_ms).low(self._lookback))
-            if is_new:
+            if is_new and self._window.meets(one):
                 self._asked.put(rows, raw)
                 size, pending = size + len(raw), pending + len(raw)
                 if pending >= _BATCH:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from catchment.gold.dbt import Dbt
     from catchment.gold.layers.project import LayerRules
     from catchment.gold.pinned import Pinned
-    from catchment.interfaces import Engine, Lake, Source, Warehouse
+    from catchment.interfaces import Broker, Engine, Lake, Source, Warehouse
     from catchment.lake.delta import DeltaLake
+    from catchment.records import Feed
 
 # Run history, caches and locks: nothing here decides what is in a table.
 STATE = ".catchment"
@@ -135,8 +136,14 @@ class Connected:
             streams=self._resolved(chosen, f"sources.{name}.streams"),
             folder=self.project.folder,
             **self._resolved(told, f"sources.{name}"),
+            **({"broker": self.broker} if settings.reads_topics else {}),
         )
         return source
+
+    def feeding(self, feed: Feed) -> Source:
+        """The source that brings a feed, with no more streams than that takes."""
+        name, _, stream = feed.name.partition(".")
+        return self.source(name, stream or None)
 
     def _resolved(self, value: Any, place: str) -> Any:
         """A value of catchment.yaml with every reference in it resolved; what is frozen is copied."""
@@ -165,6 +172,13 @@ class Connected:
         found = looked(path, self.project.folder)
         return None if found is None else digest(path, settings.model_dump_json(), found)
 
+    @cached_property
+    def broker(self) -> Broker:
+        """Who keeps this target's topics."""
+        folder = self._value(self.target.topics, "topics")
+        broker: Broker = registry.implementation("brokers", self.target.broker)(self.project.folder / folder)
+        return broker
+
     def silver(self, name: str) -> Table:
         """A silver table as the project declares it."""
         declared = self.project.silver[name]
@@ -185,6 +199,7 @@ class Connected:
             event_time=declared.event_time,
             lateness_s=None if declared.lateness is None else seconds(declared.lateness),
             full=all(self.project.is_full(stream) for stream in declared.streams),
+            logs=frozenset(found for found in declared.streams if self.project.sources[found.partition(".")[0]].is_log),
             wait_s=seconds(declared.wait) or 0,
             function=function,
             lookups={
@@ -268,7 +283,7 @@ class Connected:
 
     def _has_landed(self, silver: str) -> bool:
         """Whether bronze has a row that the silver table, which is not there, would be made of."""
-        bronze = [feed.table for feed in self.project.feeds() if feed.name in self.project.silver[silver].streams]
+        bronze = {self.project.feed(stream).table for stream in self.project.silver[silver].streams}
         tables = [self.reads.open(name) for name in bronze]
         return any(table is not None and table.scan().rows for table in tables)
 

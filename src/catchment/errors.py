@@ -8,6 +8,7 @@ CatchmentError                 message = what, where; `hint` = the cure
 ├── DataError                  the rows are at fault; they are held or quarantined, and the message says where
 │   ├── SchemaDrift            what arrives no longer has the shape that was pinned
 │   ├── ChangedFile            a file that was read has other content now
+│   ├── Passed                 a log no longer keeps what comes next: rows of it are lost
 │   └── Held                   a rule over a whole load stops it before the commit; its rows are held
 ├── DefinitionChanged          a table's definition is not the one its rows were made with
 ├── Unfenced                   a table holds rows without our fence: a foreign restore or clone
@@ -86,6 +87,10 @@ class SchemaDrift(DataError):
 
 class ChangedFile(DataError):
     """A file that has landed was changed afterwards."""
+
+
+class Passed(DataError):
+    """A log keeps no longer what comes after what was read: what lay between is lost, and somebody has to say so."""
 
 
 class Held(DataError):

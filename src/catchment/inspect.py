@@ -260,9 +260,9 @@ def _inputs(
     """Everything a silver table would be made from, by stream, and the columns it has. Raises ConfigError for none."""
     found = []
     for stream in declared.streams:
-        bronze = connected.lake.open(naming.bronze_table(stream))
-        feed = next(feed for feed in connected.project.feeds() if feed.name == stream)
-        with contextlib.closing(connected.source(*feed.name.split("."))) as source:
+        bronze = connected.lake.open(declared.bronze(stream))
+        feed = connected.project.feed(stream)
+        with contextlib.closing(connected.feeding(feed)) as source:
             fresh = arriving(source, feed, bronze, engine, folder)
         scans = [] if bronze is None else [bronze.scan()]
         if fresh is not None:
@@ -273,7 +273,7 @@ def _inputs(
         schema = pa.unify_schemas([scan.schema for scan in scans])
         found.append((stream, stacked(engine, [engine.frame(scan) for scan in scans]), schema))
     if not found:
-        tables = ", ".join(str(naming.bronze_table(stream)) for stream in declared.streams)
+        tables = ", ".join(str(declared.bronze(stream)) for stream in declared.streams)
         message = f"{tables} {'is' if len(declared.streams) == 1 else 'are'} empty and no stream brings rows"
         raise ConfigError(message, hint="catchment plan shows what each stream would bring")
     return found
@@ -308,7 +308,7 @@ def rehearsals(project: Project) -> list[Problem]:
         found = []
         for name, declared in project.silver.items():
             for feed in declared.streams:
-                bronze = connected.lake.open(naming.bronze_table(feed))
+                bronze = connected.lake.open(project.feed(feed).table)
                 schema = None if bronze is None else bronze.schema()
                 documents = project.brings_documents(feed)
                 found += rehearse(connected.silver(name), engine, feed, documents=documents, bronze=schema)
@@ -349,7 +349,8 @@ def loads_between(
         message = f"{name} has several streams: {', '.join(streams)}"
         raise ConfigError(message, hint=f"name one, such as --stream {streams[0]}")
     connected = Connected.of(project, target)
-    bronze = connected.lake.open(naming.bronze_table(stream or streams[0]))
+    landing = project.feed(stream or streams[0]).table
+    bronze = connected.lake.open(landing)
     wanted = [
         f"_loaded_at {sign} TIMESTAMPTZ {naming.literal(at.isoformat())}"
         for sign, at in ((">=", since), ("<", until))
@@ -366,5 +367,5 @@ def loads_between(
         engine.close()
     if found["low"] is None:
         message = f"no load of {stream or streams[0]} landed then"
-        raise ConfigError(message, hint=f"catchment status --versions {naming.bronze_table(stream or streams[0])}")
+        raise ConfigError(message, hint=f"catchment status --versions {landing}")
     return found["low"] - 1, found["high"]

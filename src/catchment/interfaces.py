@@ -28,9 +28,12 @@ from catchment.records import (
     Glance,
     Kept,
     Leftover,
+    Message,
+    Offsets,
     Pin,
     Progress,
     Scan,
+    TopicSpec,
 )
 
 if TYPE_CHECKING:
@@ -93,6 +96,54 @@ class Source(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back what is held of the outside, such as connections; it may be used again after that."""
+
+
+class Broker(ABC):
+    """Keeps topics: ordered, partitioned logs of messages. Safe to use from several processes, each with its own.
+
+    Offsets are the next to read. A message is there for everybody once `write` has returned, and for nobody before.
+    """
+
+    @abstractmethod
+    def declare(self, topics: Sequence[TopicSpec], *, change: bool = True) -> Sequence[str]:
+        """Create topics that are absent; in words, what differs in those that are there, or (without `change`) what
+        would be created. Twice is once. Raises ConfigError for what cannot be."""
+
+    @abstractmethod
+    def topics(self) -> Sequence[str]:
+        """Every topic by name."""
+
+    @abstractmethod
+    def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        """First kept and next offset by partition. Raises ConfigError where there is no such topic."""
+
+    @abstractmethod
+    def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 10_000) -> Iterator[pa.RecordBatch]:
+        """Messages from `offsets` (a partition that is not named: from the first one kept) up to `until`, those not
+        named not at all; in batches of at most so many, in the order of offsets within a partition.
+
+        It ends where `until` is reached or nothing more is there; it does not wait. Columns: `records.message_schema`.
+        Raises Passed where retention has taken a message that was asked for.
+        """
+
+    @abstractmethod
+    def wait(self, topic: str, offsets: Offsets, seconds: float) -> bool:
+        """Wait until a message at or after `offsets` is there, at most so long; whether one is."""
+
+    @abstractmethod
+    def write(self, topic: str, messages: Sequence[Message]) -> Offsets:
+        """All of them or none, durable when it returns; the next offset of each partition that got one.
+
+        Raises ConfigError where there is no such topic, RetryableError where the broker does not answer.
+        """
+
+    @abstractmethod
+    def expire(self, topic: str, now: datetime) -> int:
+        """Forget what is older than the topic's retention; how many bytes went. A broker that does so itself: 0."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is open; it may be used again after that."""
 
 
 class Lake(ABC):

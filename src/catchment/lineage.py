@@ -45,7 +45,7 @@ def lineage(project: Project, target: str | None = None, *, gold: bool = True) -
 
 def _streams(project: Project, silver: Sequence[TracedTable]) -> Iterator[TracedTable]:
     """What lies outside, as far as contracts name fields of it."""
-    read: dict[str, dict[str, None]] = {feed.name: {} for feed in project.feeds()}
+    read: dict[str, dict[str, None]] = {name: {} for name in project.streams()}
     for table in silver:
         for name, column in _named(table):
             if name in read and column != ROWS:

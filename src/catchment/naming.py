@@ -16,6 +16,12 @@ SCHEMAS = (*LAYERS, QUALITY)
 # Every bronze table begins with these, so that they always have file statistics (Delta keeps them for 32 columns).
 BRONZE_COLUMNS = ("_shard", "_load", "_row", "_origin", "_position", "_loaded_at", "_defect", "_raw")
 
+# What every row of a log of changes has: its stream, what happened, when it was committed, the row after it (of a
+# delete what is known of the row that went) and, where the log tells it, before it, both as JSON text.
+CHANGE_COLUMNS = ("stream", "op", "committed_at", "document", "before")
+# What can have happened. A truncate takes all rows of its stream and has no document.
+SNAPSHOT, INSERT, UPDATE, DELETE, TRUNCATE = "snapshot", "insert", "update", "delete", "truncate"
+
 # A row's identity, from silver to the live store; in bronze the stream is the table itself.
 IDENTITY = ("_stream", "_shard", "_load", "_row")
 
@@ -51,6 +57,11 @@ class TableName:
 def bronze_table(feed: str) -> TableName:
     """The bronze table of feed `source.stream`."""
     return TableName("bronze", feed.replace(".", "__"))
+
+
+def changes_table(source: str) -> TableName:
+    """The bronze table of a source that is one log of changes, for all its streams."""
+    return TableName("bronze", f"{source}__changes")
 
 
 def silver_table(name: str) -> TableName:

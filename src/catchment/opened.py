@@ -208,7 +208,7 @@ class OpenProject:
             message = f"no stream {stream}"
             raise ConfigError(message, hint=naming.did_you_mean(stream, known) or f"there are {', '.join(known)}")
         place = Load(moment) if isinstance(moment, int) else moment
-        return self._go_back("rewind", naming.bronze_table(stream), place, lose_rows=lose_rows)
+        return self._go_back("rewind", self.project.feed(stream).table, place, lose_rows=lose_rows)
 
     def adopt(self, table: str) -> None:
         """Give a table whose rows lost their state, by a copy or another program, a state again."""

@@ -116,7 +116,7 @@ class _Outlook:
         table = self.connected.silver(step.name.partition(".")[2])
         silver = self._glance(naming.silver_table(table.name))
         progress = silver.progress if silver is not None else Progress()
-        inputs = [naming.bronze_table(stream) for stream in table.streams]
+        inputs = list(dict.fromkeys(map(table.bronze, table.streams)))
         found = self._differences(table, progress)
         changed = tuple((difference.words, difference.effect) for difference in found)
         if found:

@@ -37,7 +37,7 @@ def peek(connected: Connected, stream: str, limit: int) -> Peeked:
     Raises ConfigError where there is no such stream, and what `Source.read` may.
     """
     source = connected.source(_known(connected, stream), only=stream.partition(".")[2])
-    feed = next(feed for feed in source.feeds() if feed.name == stream)
+    feed = connected.project.feed(stream)
     tables: list[pa.Table] = []
     notices: list[Notice] = []
     count = 0

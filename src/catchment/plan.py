@@ -42,7 +42,7 @@ def _all(project: Project, gold_reads: Iterable[str] | None) -> tuple[Step, ...]
     for name in TopologicalSorter(needed).static_order():
         table = project.silver[name]
         reads = (
-            *(str(naming.bronze_table(stream)) for stream in table.streams),
+            *dict.fromkeys(str(project.feed(stream).table) for stream in table.streams),
             *(f"silver.{other}" for other in needed[name]),
         )
         steps.append(Step(kind="refine", name=f"silver.{name}", reads=reads, writes=f"silver.{name}"))

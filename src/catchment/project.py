@@ -10,7 +10,7 @@ from typing import Any
 
 from catchment.contract import Contract
 from catchment.errors import ConfigError, Problem, ProjectProblems
-from catchment.naming import bronze_table, did_you_mean, is_name
+from catchment.naming import bronze_table, changes_table, did_you_mean, is_name
 from catchment.reading.declaration import (
     FILE,
     MEMORY,
@@ -74,14 +74,24 @@ class Project:
         source, _, name = stream.partition(".")
         return self.sources[source].streams[name].brings_documents
 
+    def brings_changes(self, stream: str) -> bool:
+        """Whether the stream's rows say what happened to rows outside."""
+        source, _, name = stream.partition(".")
+        return self.sources[source].streams[name].brings_changes
+
+    def streams(self) -> tuple[str, ...]:
+        """Every stream as `source.stream`, in the order of the file."""
+        return tuple(f"{source}.{stream}" for source, found in self.sources.items() for stream in found.streams)
+
     def feeds(self) -> tuple[Feed, ...]:
-        """Every stream in the order of the file."""
-        return tuple(
-            self.feed(f"{source}.{stream}") for source, found in self.sources.items() for stream in found.streams
-        )
+        """What lands, in the order of the file: every stream, and every log of several."""
+        return tuple(dict.fromkeys(self.feed(stream) for stream in self.streams()))
 
     def feed(self, name: str) -> Feed:
-        """The stream `source.stream`."""
+        """What lands the stream `source.stream`; the log `source` where that is one."""
+        source = name.partition(".")[0]
+        if self.sources[source].is_log:
+            return Feed(source, changes_table(source))
         return Feed(name, bronze_table(name))
 
 

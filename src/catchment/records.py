@@ -49,7 +49,7 @@ class Cursor:
 class Feed:
     """What lands in one bronze table: one stream, or one log of several."""
 
-    name: str  # source.stream
+    name: str  # source.stream; the source's name for a log of several
     table: TableName
 
 
@@ -63,6 +63,47 @@ class Budget:
 
     bytes: int = 4 << 30
     rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """What somebody writes to a topic. Messages of one key come into one partition, in the order of their writing."""
+
+    value: bytes | None  # None: a tombstone, the key is gone
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+    at: datetime | None = None  # when it happened; by default when it is written
+    partition: int | None = None  # by default what the key says, or any
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as a project wants it. What is None is left as it is, or to the broker."""
+
+    name: str
+    partitions: int = 3
+    retention_s: int | None = None  # how long messages are kept
+
+
+# By partition the next offset to read or to be written: offsets are numbers of messages, the first is 0.
+Offsets = Mapping[int, int]
+
+
+def message_schema() -> pa.Schema:
+    """Messages as they are read: columns `partition`, `offset`, `at`, `key`, `value`, `headers`."""
+    import pyarrow as pa
+
+    header = pa.struct([("name", pa.string()), ("value", pa.binary())])
+    return pa.schema(
+        [
+            pa.field("partition", pa.int32(), nullable=False),
+            pa.field("offset", pa.int64(), nullable=False),
+            pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+            ("key", pa.binary()),
+            ("value", pa.binary()),
+            ("headers", pa.list_(header)),
+        ]
+    )
 
 
 @dataclass(frozen=True)

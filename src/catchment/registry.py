@@ -11,7 +11,7 @@ from typing import Any, Literal
 from catchment.errors import ConfigError, MissingExtra
 from catchment.naming import did_you_mean
 
-Role = Literal["sources", "marks", "finders", "lakes", "engines", "warehouses"]
+Role = Literal["sources", "marks", "finders", "brokers", "lakes", "engines", "warehouses"]
 
 _OURS: dict[tuple[Role, str], str] = {
     ("sources", "files"): "catchment.sources.files.source:FilesSource",
@@ -30,6 +30,7 @@ _OURS: dict[tuple[Role, str], str] = {
     ("finders", "redis"): "catchment.sources.redis.find:find",
     ("sources", "dlt"): "catchment.sources.dlt.source:DltSource",
     ("sources", "singer"): "catchment.sources.singer.source:SingerSource",
+    ("brokers", "embedded"): "catchment.topics.embedded:EmbeddedBroker",
     ("lakes", "delta"): "catchment.lake.delta:DeltaLake",
     ("engines", "duckdb"): "catchment.engines.duckdb:DuckDBEngine",
     ("warehouses", "duckdb"): "catchment.warehouses.duckdb:DuckDBWarehouse",

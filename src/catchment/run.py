@@ -243,8 +243,7 @@ class _Run:
         from catchment.bronze.land import Landing
 
         feed = self.project.feed(step.name)
-        name, _, stream = feed.name.partition(".")
-        source = connected.source(name, stream)
+        source = connected.feeding(feed)
         engine = connected.engine(self.jobs)
         try:
             return Landing(step.id, feed, source, connected.lake, engine, self.tell, self._stopping).run()

@@ -116,7 +116,7 @@ def _input(connected: Connected, declared: Table, progress: Progress) -> tuple[i
     """(rows that were taken of all streams, loads that were not)."""
     landed = behind = 0
     for stream in declared.streams:
-        name = naming.bronze_table(stream)
+        name = declared.bronze(stream)
         bronze = connected.lake.open(name)
         if bronze is not None:
             taken = int(progress.cursors.get("refine", {}).get(str(name), 0))

@@ -137,10 +137,16 @@ class Gold(Keys):
 class Target(Keys):
     """A place to run."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"engine", "broker", "warehouse", "live", "format", "catalog"})
+    planned: ClassVar[frozenset[str]] = frozenset({"engine", "warehouse", "live", "format", "catalog"})
 
     default: Annotated[bool, Field(description="Used where no target is named; at most one.")] = False
     lake: Annotated[str, Field(min_length=1, description="Where tables rest: a folder.")] = "lake"
+    broker: Annotated[
+        Literal["embedded"], Field(description="Who keeps topics: `embedded`, in files on this machine, no server.")
+    ] = "embedded"
+    topics: Annotated[
+        str, Field(min_length=1, description="`embedded`: the folder where topics are kept, on a disk of this machine.")
+    ] = "topics"
     memory: Annotated[
         str, Field(pattern=rf"{MEMORY}|\$\{{", description="How much the engine may take, such as `2GB` or `512MiB`.")
     ] = "2GB"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catchment.contract import Contract
+from catchment.naming import TableName, bronze_table, changes_table
 
 if TYPE_CHECKING:
     from catchment.silver.refine import RefineFunction
@@ -43,6 +44,11 @@ class Table:
     wait_s: int = 86_400
     function: RefineFunction | None = None
     lookups: Mapping[str, LookedUp] | None = None
+    logs: frozenset[str] = frozenset()  # of its streams those that lie in a log with others
+
+    def bronze(self, stream: str) -> TableName:
+        """The bronze table that one of its streams lands in."""
+        return changes_table(stream.partition(".")[0]) if stream in self.logs else bronze_table(stream)
 
     @property
     def compares(self) -> bool:

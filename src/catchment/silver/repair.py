@@ -127,7 +127,7 @@ class Repairing:
             identities = engine.kept(self._query(f"SELECT DISTINCT {_IDENTITY} FROM standing", standing=standing))
         found = []
         for stream in self._streams(order):
-            bronze = lake.open(naming.bronze_table(stream))
+            bronze = lake.open(self.refining.table.bronze(stream))
             taken = span(bronze, progress).after if bronze is not None else 0
             if bronze is None or (not taken and order.loads is None):
                 continue
@@ -222,7 +222,7 @@ class Repairing:
     def _everything(self, progress: Progress) -> list[Part]:
         found = []
         for stream in self.refining.table.streams:
-            bronze = self.refining.lake.open(naming.bronze_table(stream))
+            bronze = self.refining.lake.open(self.refining.table.bronze(stream))
             if bronze is not None:
                 taken = span(bronze, progress).after
                 found.append(Part(bronze, stream, Span(bronze.scan(loads=(0, taken)), 0, taken)))

@@ -41,7 +41,7 @@ class Refining(Work):
             if repaired is not None:
                 return repaired
             verb = "rebuild"
-        if not any(self.lake.open(naming.bronze_table(stream)) for stream in self.table.streams):
+        if not any(self.lake.open(self.table.bronze(stream)) for stream in self.table.streams):
             return False
         did = False if verb == "rebuild" else self.define()
         took, more = self._once(anew=verb == "rebuild")
@@ -155,7 +155,7 @@ class Refining(Work):
     def _parts(self, progress: Progress, retry: Any | None = None) -> list[Part]:
         found = []
         for stream in self.table.streams:
-            bronze = self.lake.open(naming.bronze_table(stream))
+            bronze = self.lake.open(self.table.bronze(stream))
             if bronze is None:
                 continue
             new, compared = span(bronze, progress), 0

@@ -88,7 +88,8 @@ def bronze_facts(
     for feed in connected.project.feeds():
         name = str(feed.table)
         source, _, stream = feed.name.partition(".")
-        settings = connected.project.sources[source].streams[stream]
+        declared = connected.project.sources[source]
+        settings = declared.streams[stream] if stream else declared
         status = standing.get(name)
         nothing: list[ColumnFacts] = []
         columns = absences.attempt(name, partial(_landed, connected, feed.table), nothing, table=name)
@@ -156,7 +157,7 @@ def silver_facts(
             group="silver",
             description=contract.description or "",
             file=contract.file,
-            details=[*_declared(declared, contract), *contract_details(contract, project.folder)],
+            details=[*_declared(project, declared, contract), *contract_details(contract, project.folder)],
             columns=tested,
             rows_of=() if known is None else tracing.places(known.rows),
             unsure=None if known is None else known.unsure,
@@ -180,10 +181,10 @@ def _ours(column: ColumnFacts) -> ColumnFacts:
     )
 
 
-def _declared(declared: SilverTable, contract: Contract) -> Iterator[Detail]:
+def _declared(project: Project, declared: SilverTable, contract: Contract) -> Iterator[Detail]:
     """What catchment.yaml says of the table."""
     for stream in declared.streams:
-        yield Detail("from", stream, table=str(naming.bronze_table(stream)))
+        yield Detail("from", stream, table=str(project.feed(stream).table))
     yield Detail("mode", declared.mode)
     if contract.key:
         yield Detail("key", ", ".join(contract.key))

@@ -113,7 +113,7 @@ def _served(connected: Connected) -> GoldStatus:
 def _alone(project: Project) -> Iterator[tuple[str, Project]]:
     """For each table of the lake a project that has only that one, so that what is wrong with one is told of one."""
     for feed in project.feeds():
-        only = _streams(project, [feed.name])
+        only = _streams(project, [name for name in project.streams() if project.feed(name) == feed])
         yield str(feed.table), replace(project, sources=only, silver={}, gold=None)
     for name, declared in project.silver.items():
         silver = {name: declared.model_copy(update={"with_": {}})}
@@ -165,4 +165,4 @@ def _edges(project: Project, tracing: Tracing) -> Iterator[tuple[str, str]]:
     for name, declared in project.silver.items():
         table = str(naming.silver_table(name))
         if table not in tracing.lineage.tables:
-            yield from ((str(naming.bronze_table(stream)), table) for stream in declared.streams)
+            yield from ((str(project.feed(stream).table), table) for stream in declared.streams)

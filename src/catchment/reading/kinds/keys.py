@@ -41,9 +41,22 @@ class StreamKeys(Keys):
         """Its rows are documents, in one column of JSON text, as far as the project tells."""
         return False
 
+    @property
+    def brings_changes(self) -> bool:
+        """Its rows say what happened to a row outside (`naming.CHANGE_COLUMNS`), in the order in which it did."""
+        return False
+
 
 class SourceKeys(Keys):
-    """A source of any type."""
+    """A source of any type.
+
+    `is_log` says that all its streams land in one table, in the order in which things happened.
+    """
+
+    is_log: ClassVar[bool] = False
+
+    # Whether it reads topics of the target's broker, which it is then given as `broker`.
+    reads_topics: ClassVar[bool] = False
 
     if TYPE_CHECKING:
         type: str

@@ -1,0 +1,1 @@
+"""Logs of messages: who keeps topics."""

@@ -36,6 +36,9 @@ _INSTANT = rf"\s*{_YEAR}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK_SECONDS}\s*{_OFFSET}\s
 # ISO 8601 lets the seconds go; DuckDB's cast does so only where there is no offset.
 _INSTANT_MINUTES = rf"\s*{_YEAR}-[0-9]{{2}}-[0-9]{{2}}[T ]([01][0-9]|2[0-3]):[0-5][0-9]\s*{_OFFSET}\s*"
 _TIME = rf"\s*{_CLOCK}\s*"
+_STRING = r'"(?:[^"\\]|\\.)*"'
+# What DuckDB's reader of JSON takes and JSON has not: numbers that are none, and a comma after the last value.
+_NO_JSON = r"[:,\[]\s*-?(?:[iI][nN][fF]|[nN][aA][nN])|,\s*[\]}]"
 
 # Told, for what is trimmed without being told differs between engines.
 _SPACES = "' ' || chr(9) || chr(10) || chr(13)"
@@ -256,7 +259,16 @@ def _time(column: Column, text: str) -> str:
 
 def _json(column: Column, text: str) -> str:
     kind = "OBJECT" if column.type == "object" else "ARRAY"
-    return f"CASE WHEN json_valid({text}) THEN CASE WHEN json_type({text}) = '{kind}' THEN {text} END END"
+    typed = f"CASE WHEN json_type({text}) = '{kind}' THEN {_strict(text)} END"
+    return f"CASE WHEN json_valid({text}) THEN {typed} END"
+
+
+def _strict(text: str) -> str:
+    """A text that DuckDB takes for JSON, NULL where it is none: inside of strings everything may stand."""
+    odd = literal(_NO_JSON)
+    bare = f"regexp_replace({text}, {literal(_STRING)}, '\"\"', 'g')"
+    looked = f"CASE WHEN NOT regexp_matches({bare}, {odd}) THEN {text} END"
+    return f"CASE WHEN regexp_matches({text}, {odd}) THEN {looked} ELSE {text} END"
 
 
 _TEXT_READERS = {
@@ -297,7 +309,7 @@ def _from_type(column: Column, sql: str, kind: pa.DataType) -> str | None:  # no
         return f"CASE WHEN {sql} = date_trunc('day', {sql}) THEN CAST({sql} AS DATE) END"
     is_list = types.is_list(kind) or types.is_large_list(kind)
     if types.is_nested(kind) and (column.type == "array" if is_list else column.type == "object"):
-        return f"CAST(to_json({sql}) AS VARCHAR)"
+        return _strict(f"CAST(to_json({sql}) AS VARCHAR)")
     return None
 
 

@@ -45,6 +45,7 @@ class Table:
     function: RefineFunction | None = None
     lookups: Mapping[str, LookedUp] | None = None
     logs: frozenset[str] = frozenset()  # of its streams those that lie in a log with others
+    changes: bool = False  # its stream says what happened to rows, deletes among them
 
     def bronze(self, stream: str) -> TableName:
         """The bronze table that one of its streams lands in."""
@@ -58,9 +59,10 @@ class Table:
     def only_anew(self, *, held: bool) -> bool:
         """Whether rows can be judged again only by making the table anew; `held`: silver may hold some of them.
 
-        What an arrival says depends on those before it, and how far a window reaches on rows that silver does not hold.
+        What an arrival says depends on those before it, how far a window reaches on rows that silver does not hold, and
+        what a truncate took on the rows that were there.
         """
-        return self.full or (held and self.mode == "window")
+        return self.full or (held and (self.mode == "window" or self.changes))
 
     def heeded(self) -> frozenset[str]:
         """Columns that decide which rows are there: the mode looks at them, whatever the contract says."""
@@ -91,6 +93,7 @@ class Table:
             "event_time": self.event_time,
             "lateness_s": self.lateness_s,
             "full": self.full or None,
+            "changes": self.changes or None,
             "as_of": {name: found.as_of for name, found in (self.lookups or {}).items() if found.as_of} or None,
         }
         return told | {key: value for key, value in said.items() if value is not None}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from catchment.contract import Contract, Reference
-from catchment.naming import BRONZE_COLUMNS, IDENTITY, literal, quoted
+from catchment.naming import BRONZE_COLUMNS, DELETE, IDENTITY, literal, quoted
 from catchment.silver.conform import DOCUMENT, Conformed, sql_type
 from catchment.silver.rules import Fault
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from catchment.interfaces import Engine
+
+# What a good row of a log of changes also tells, and how bronze has it.
+_CHANGED = {"_committed_at": "committed_at", "_deleted": f"op = {literal(DELETE)}"}
 
 # As much of a value as a reader needs to recognise it.
 _SHOWN = 200
@@ -60,18 +63,22 @@ class Judge:
     has_function: bool
     made: Mapping[str, str] = field(default_factory=dict)  # the mode's own columns, SQL over a good row
     timed: bool = False  # good rows also tell when they landed
+    changes: bool = False  # rows are changes, and good ones also tell when they were committed and whether they delete
 
     @property
     def _ours(self) -> tuple[str, ...]:
-        return (*IDENTITY, "_loaded_at") if self.timed else IDENTITY
+        return (*IDENTITY, *(["_loaded_at"] if self.timed else []), *(_CHANGED if self.changes else ()))
 
     def typed(self) -> exp.Query:
         """Bronze as the contract's types; `_reject` for rows that could not be read, or that break a rule."""
         values = [f"{item.value} AS {quoted(item.column.name)}" for item in self.conformed]
         texts = [f"{item.text} AS {_text(item)}" for item in self._fallible()]
-        identity = [f"{literal(self.stream)} AS _stream", *self._ours[1:]]
+        told = [f"{_CHANGED[name]} AS {name}" if name in _CHANGED else name for name in self._ours[1:]]
+        identity = [f"{literal(self.stream)} AS _stream", *told]
         inner = ", ".join([*identity, *self._arrived(), *values, *texts])
-        wrong = " OR ".join([f"{_DEFECT} IS NOT NULL", *map(_unread, self._fallible()), *map(_broken, self._rules())])
+        wrong = " OR ".join(
+            [f"{_DEFECT} IS NOT NULL", *map(self._unread, self._fallible()), *map(_broken, self._rules())]
+        )
         columns = ", ".join([*self._ours, *(quoted(item.column.name) for item in self.conformed)])
         # One text instead of a struct: every good row has a NULL of it, and one is cheaper to keep than ten.
         reject = f"CAST(to_json({self._place(self._fallible())}) AS VARCHAR)"
@@ -92,7 +99,7 @@ class Judge:
         names = [name for name in self.schema.names if name not in BRONZE_COLUMNS]
         fields = ", ".join(f"{literal(name)}: {_bronze(name)}" for name in names)
         whole = f"CAST(to_json({{{fields}}}) AS VARCHAR)" if names else "'{}'"
-        whole = _bronze(DOCUMENT) if names == [DOCUMENT] else whole
+        whole = _bronze(DOCUMENT) if self.changes or names == [DOCUMENT] else whole
         kept = f"COALESCE(TRY(decode({_bronze('_raw')})), CAST({_bronze('_raw')} AS VARCHAR))"
         broken = f"CAST(to_json({{'_raw': {kept}}}) AS VARCHAR)"
         raw = f"CASE WHEN {_DEFECT} IS NULL THEN {whole} ELSE {broken} END"
@@ -115,10 +122,22 @@ class Judge:
     def _fallible(self) -> list[Conformed]:
         return [item for item in self.conformed if item.wrong is not None]
 
+    def _unread(self, item: Conformed) -> str:
+        """Whether a value could not be read that has to be; of a row that went, its key alone."""
+        unread = f"({_text(item)} IS NOT NULL AND {quoted(item.column.name)} IS NULL)"
+        return f"(NOT _deleted AND {unread})" if self.changes and item.column.name not in self.contract.key else unread
+
     def readable(self) -> exp.Query:
-        """What a refine function sees: typed columns and identity of rows that could be read."""
+        """What a refine function sees: typed columns and identity of rows that could be read, none that went."""
         columns = ", ".join([*self._ours, *(quoted(item.column.name) for item in self.conformed)])
-        return parsed(f"SELECT {columns} FROM typed WHERE _reject IS NULL")
+        return parsed(f"SELECT {columns} FROM typed WHERE _reject IS NULL{' AND NOT _deleted' if self.changes else ''}")
+
+    def deleted(self) -> exp.Query:
+        """Rows of `typed` that went, as `judged` has them: no function is asked whether a row goes."""
+        columns = ", ".join([*self._ours, *(quoted(item.column.name) for item in self.conformed)])
+        return parsed(
+            f"SELECT {columns}, CAST(NULL AS VARCHAR) AS _reject FROM typed WHERE _reject IS NULL AND _deleted"
+        )
 
     def judged(self) -> exp.Query:
         """`refined` in the contract's types, with the reasons of rows that break a rule, as JSON.
@@ -158,7 +177,8 @@ class Judge:
             joins.append(f" LEFT JOIN to_{place} ON {on}")
             missing.append(f"CASE WHEN {told} AND to_{place}.{quoted(reference.to[0])} IS NULL THEN '{place},' END")
         marks = f"NULLIF(concat({', '.join(missing)}), '')"
-        missed = f"CASE WHEN judged._reject IS NULL THEN {marks} END AS _missing"
+        staying = " AND NOT judged._deleted" if self.changes else ""
+        missed = f"CASE WHEN judged._reject IS NULL{staying} THEN {marks} END AS _missing"
         return parsed(f"SELECT judged.*, {missed} FROM judged{''.join(joins)}")
 
     def _none_missing(self) -> str:
@@ -190,7 +210,7 @@ class Judge:
         """
         defect = _reason(None, "readable", f"{_DEFECT} IS NOT NULL", _DEFECT, "NULL")
         reasons = [
-            _reason(item.column.name, "type", _unread(item), literal(item.wrong or ""), _text(item))
+            _reason(item.column.name, "type", self._unread(item), literal(item.wrong or ""), _text(item))
             for item in self._fallible()
         ]
         reasons += [self._rule_reason(fault) for fault in self._rules()]
@@ -226,7 +246,7 @@ class Judge:
         texts = {item.column.name: item for item in self._fallible()}
         if fault.rule == "required" and fault.column in texts and not self.has_function:
             # What could not be read is no missing value as well.
-            condition = f"{condition} AND NOT ({_unread(texts[fault.column])})"
+            condition = f"{condition} AND NOT ({self._unread(texts[fault.column])})"
         value = "NULL" if fault.column is None else quoted(fault.column)
         return _reason(fault.column, fault.rule, condition, literal(fault.message), value)
 
@@ -260,10 +280,6 @@ def _text_name(item: Conformed) -> str:
 
 def _text(item: Conformed) -> str:
     return quoted(_text_name(item))
-
-
-def _unread(item: Conformed) -> str:
-    return f"({_text(item)} IS NOT NULL AND {quoted(item.column.name)} IS NULL)"
 
 
 def _broken(fault: Fault) -> str:

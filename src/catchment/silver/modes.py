@@ -35,8 +35,8 @@ class Mode(ABC):
     """`group` are the columns by which rows matter to one another; no two rows of different groups do."""
 
     group: tuple[str, ...]
-    # A refine function may make several rows of one, and a snapshot deletes several keys at once: then identity alone
-    # does not tell rows apart.
+    # A refine function may make several rows of one, and a snapshot or a truncate deletes several keys at once: then
+    # identity alone does not tell rows apart.
     rows_share_identity: bool = False
 
     @property
@@ -157,14 +157,16 @@ class History(Mode):
     """Every version of each key with the interval in which it is valid, from `latest_by` to the next version.
 
     Of two versions of one instant the one that arrived later counts. A delete ends a version and is kept hidden, so
-    that what comes back-dated finds it. Without `latest_by` a version begins when it landed, and one that says what the
-    version before it says is kept hidden. Of a stream that arrives whole, arrivals come one after the other: no version
-    begins before the last one, and a key that comes back does so when it landed, unless it tells a later time.
+    that what comes back-dated finds it. Without `latest_by` a version begins when it landed, or as the log of changes
+    says when it was committed, and one that says what the version before it says is kept hidden. Of a stream that
+    arrives whole, arrivals come one after the other: no version begins before the last one, and a key that comes back
+    does so when it landed, unless it tells a later time.
     """
 
     latest_by: str | None = None
     deletes: str | None = None
     full: bool = False
+    begins: str = "_loaded_at"  # without `latest_by`: the column that says since when a version is valid
     compared: tuple[str, ...] = ()  # the contract's columns
 
     @property
@@ -178,7 +180,7 @@ class History(Mode):
         return pa.schema([(VALID_FROM, instant), (VALID_TO, instant), (HIDDEN, pa.string())])
 
     def made(self) -> dict[str, str]:
-        begins = "_loaded_at" if self.latest_by is None else f"CAST({quoted(self.latest_by)} AS TIMESTAMPTZ)"
+        begins = self.begins if self.latest_by is None else f"CAST({quoted(self.latest_by)} AS TIMESTAMPTZ)"
         begins = f"CASE WHEN _vanished THEN _loaded_at ELSE {begins} END" if self.full else begins
         hidden = "NULL" if self.deletes is None else _hidden(self.deletes)
         return {
@@ -311,8 +313,8 @@ class Window(Mode):
 
 def mode_of(table: Table) -> Mode | None:
     """The reducer of a table; None where rows are only added (`append`)."""
-    key, shared = table.contract.key, table.function is not None or table.full
-    deletes = "_vanished" if table.full else table.deleted_when
+    key, shared = table.contract.key, table.function is not None or table.full or table.changes
+    deletes = "_vanished" if table.full else "_deleted" if table.changes else table.deleted_when
     if table.full and table.deleted_when is not None:
         deletes = f"_vanished OR ({table.deleted_when})"
     if table.mode == "append":
@@ -322,7 +324,8 @@ def mode_of(table: Table) -> Mode | None:
         return Merge(key, shared, latest_by=table.latest_by, deletes=deletes, full=table.full, lateness_s=lateness)
     if table.mode == "history":
         compared = tuple(column.name for column in table.contract.columns)
-        return History(key, shared, latest_by=table.latest_by, deletes=deletes, full=table.full, compared=compared)
+        begins = "_committed_at" if table.changes else "_loaded_at"
+        return History(key, shared, table.latest_by, deletes, full=table.full, begins=begins, compared=compared)
     if table.mode == "window":
         return Window(key, shared, event_time=table.event_time or "", lateness_s=table.lateness_s or 0)
     return Newest(table.slice, shared)

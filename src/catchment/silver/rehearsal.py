@@ -10,7 +10,7 @@ import pyarrow as pa
 from catchment import naming
 from catchment.errors import CatchmentError, Problem
 from catchment.interfaces import Engine
-from catchment.records import bronze_schema
+from catchment.records import bronze_schema, change_columns
 from catchment.silver.conform import DOCUMENT, arrow_type
 from catchment.silver.definition import Table
 from catchment.silver.judge import parsed
@@ -38,6 +38,8 @@ def rehearse(
 
 
 def _expected(table: Table, *, documents: bool) -> pa.Schema:
+    if table.changes:
+        return bronze_schema(change_columns())
     paths = [column.source.startswith("$") for column in table.contract.columns]
     if documents or any(paths):
         return bronze_schema([DOCUMENT])

@@ -14,10 +14,10 @@ from catchment.contract import Contract
 from catchment.errors import ConfigError, DataError
 from catchment.interfaces import Engine, Lake
 from catchment.records import Scan
-from catchment.silver import snapshots
-from catchment.silver.conform import arrow_type, conform
+from catchment.silver import snapshots, truncates
+from catchment.silver.conform import DOCUMENT, arrow_type, conform
 from catchment.silver.definition import Table
-from catchment.silver.judge import Judge, parsed
+from catchment.silver.judge import Judge, parsed, stacked
 from catchment.silver.modes import mode_of
 from catchment.silver.refine import Lookup, RefineFunction
 from catchment.silver.rules import faults
@@ -36,14 +36,21 @@ def judge_of(table: Table, stream: str, bronze: pa.Schema) -> Judge:
     """The queries over one stream. Raises ConfigError where bronze lacks a column of the contract."""
     mode = mode_of(table)
     required = mode.required if mode is not None else ()
+    found = faults(table.contract, required)
+    read = bronze
+    if table.changes:
+        # What a log says of a change is no column of the row that changed; of one that went, its key has to be known.
+        read = pa.schema([field for field in bronze if field.name in (*naming.BRONZE_COLUMNS, DOCUMENT)])
+        found = [truncates.of_rows_that_stay(fault, table.contract.key) for fault in found]
     return Judge(
         stream=stream,
         contract=table.contract,
-        conformed=conform(table.contract, bronze, derived=table.function is not None, heeded=table.heeded()),
-        faults=faults(table.contract, required),
+        conformed=conform(table.contract, read, derived=table.function is not None, heeded=table.heeded()),
+        faults=found,
         schema=bronze,
         has_function=table.function is not None,
         made=mode.made() if mode is not None else {},
+        changes=table.changes,
         timed=table.full or bool(table.contract.references) or (table.mode == "history" and table.latest_by is None),
     )
 
@@ -92,14 +99,17 @@ class Rows:
         self._table = table
         self._stream = stream
         self._engine = engine
-        self._number = number
+        self.number = number
         self._lookups = lookups
         self._after = after
         self._since = datetime.min.replace(tzinfo=UTC)
         self._frames: dict[str, Any] = {}
+        # Rows of a stream that arrives whole which say what the arrival before said; known once `fresh` was asked for.
+        self.unchanged = 0
         self._judged: Any = None  # before it was looked for what its rows refer to
         self._judge = judge_of(table, stream, bronze)
         self.figures = Figures()
+        self.truncates: Sequence[truncates.Truncate] = ()  # those among the rows that were taken
 
     @property
     def contract(self) -> Contract:
@@ -113,11 +123,17 @@ class Rows:
     def over(self, bronze: Any) -> None:
         """Take the rows of a frame of bronze columns. Raises ConfigError, DataError for what a refine function made."""
         engine = self._engine
+        if self._table.changes:
+            self.truncates = truncates.among(engine, self._stream, bronze)
+            bronze = engine.query(truncates.others(), {"bronze": bronze})
         typed = engine.kept(engine.query(self._judge.typed(), {"bronze": bronze}))
         self._frames = {"bronze": bronze, "typed": typed, "judged": typed}
         if self._table.function is not None:
             refined = self._refined(self._table.function)
-            self._frames["judged"] = engine.kept(engine.query(self._judge.judged(), {"refined": refined}))
+            judged = engine.query(self._judge.judged(), {"refined": refined})
+            if self._table.changes:
+                judged = stacked(engine, [judged, engine.query(self._judge.deleted(), self._frames)])
+            self._frames["judged"] = engine.kept(judged)
         self._judged = self._frames["judged"]
         self.figures = self.counted(self._after)
 
@@ -188,15 +204,17 @@ class Rows:
 
     def good(self) -> Any:
         """Good rows: the contract's columns, identity and `_judged`."""
-        return self._engine.query(self._judge.good(self._number), self._frames)
+        return self._engine.query(self._judge.good(self.number), self._frames)
 
     def fresh(self) -> Any:
         """What the table's mode has to take in: good rows with the mode's own columns; of a stream that arrives whole,
         what its arrivals changed and what they took away."""
         good = self.good()
         if self._table.compares:
-            changed = snapshots.changes(self.contract, self._stream, self._number, self._after)
+            changed = snapshots.changes(self.contract, self._stream, self.number, self._after)
             good = self._engine.kept(self._engine.query(changed, {"good": good, "keys": self._keys()}))
+            counted = self._engine.fetch(parsed("SELECT count(*) AS n FROM good WHERE NOT _vanished"), {"good": good})
+            self.unchanged = self.figures.good - counted.column("n")[0].as_py()
         return self._engine.query(self._judge.written(), {"good": good})
 
     def _keys(self) -> Any:
@@ -235,11 +253,11 @@ class Rows:
 
     def bad(self, *, held: bool = False) -> list[Any]:
         """Frames that together hold the rejected and waiting rows, as quarantine has them."""
-        queries = [self._judge.unread(self._number, held)]
+        queries = [self._judge.unread(self.number, held)]
         if self._table.function is not None:
-            queries.append(self._judge.faulty(self._number, held))
+            queries.append(self._judge.faulty(self.number, held))
         if self.contract.references:
-            queries.append(self._judge.waiting(self._number, self._since, held))
+            queries.append(self._judge.waiting(self.number, self._since, held))
         frames = [self._engine.query(query, self._frames) for query in queries]
         if not self._after:
             return frames

@@ -8,9 +8,10 @@ from typing import Any
 
 from catchment import naming
 from catchment.errors import ConfigError, Unfenced
-from catchment.interfaces import Lake, Table
+from catchment.interfaces import Engine, Lake, Table
 from catchment.records import Progress, Scan
 from catchment.silver import definition as definitions
+from catchment.silver.judge import parsed
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,26 @@ class Span:
     to: int
 
 
-def span(bronze: Table, progress: Progress) -> Span:
-    """What a silver table with this progress has not taken of `bronze`. Raises Unfenced where what it took is gone."""
+def span(bronze: Table, progress: Progress, upto: int | None = None) -> Span:
+    """What a silver table with this progress has not taken of `bronze`, up to a load or up to now.
+
+    Raises Unfenced where what it took is gone.
+    """
     after = int(progress.cursors.get("refine", {}).get(str(bronze.name), 0))
     if not bronze.descends(after):
         message = f"{bronze.name} no longer holds load {after}, which was refined: it was made anew or put back"
         raise Unfenced(message, hint="make the silver table anew from it: catchment run --rebuild silver.<table>")
-    to = bronze.progress().generation
+    newest = bronze.progress().generation
+    to = newest if upto is None else max(after, min(upto, newest))
     return Span(scan=bronze.scan(loads=(after, to)), after=after, to=to)
+
+
+def of_stream(table: definitions.Table, stream: str, engine: Engine[Any], rows: Any) -> Any:
+    """Of a frame of bronze rows those of one stream, where several lie in a log."""
+    if stream not in table.logs:
+        return rows
+    name = naming.literal(stream.partition(".")[2])
+    return engine.query(parsed(f"SELECT * FROM rows WHERE stream = {name}"), {"rows": rows})
 
 
 def refers_anew(table: definitions.Table, lake: Lake, progress: Progress, now: datetime | None = None) -> bool:

@@ -158,7 +158,7 @@ class Refining(Work):
             bronze = self.lake.open(self.table.bronze(stream))
             if bronze is None:
                 continue
-            new, compared = span(bronze, progress), 0
+            new, compared = span(bronze, progress, self.upto.get(str(bronze.name))), 0
             if self.table.compares and new.scan.files and new.after:
                 compared = new.after
                 # Where none was whole yet, all since the beginning.

@@ -19,14 +19,14 @@ from catchment.events import CheckFailed, Noticed, RowsRefined
 from catchment.interfaces import Table
 from catchment.records import Change, Claim, DataFile, Progress, Scan, Verdict
 from catchment.silver import definition as definitions
-from catchment.silver import quality
+from catchment.silver import quality, truncates
 from catchment.silver.held import frequent_reason, held_span, refused
 from catchment.silver.judge import parsed, stacked
-from catchment.silver.modes import DELETED, mode_of
+from catchment.silver.modes import DELETED, UNCHANGED, mode_of
 from catchment.silver.rejects import commit_rejects, oldest_waiting, write_rejects
 from catchment.silver.rows import Figures, Rows, lookups, refer, referred_keys, silver_schema
 from catchment.silver.rules import figures, verdicts
-from catchment.silver.span import Part, referred_generations
+from catchment.silver.span import Part, of_stream, referred_generations
 from catchment.silver.usual import unusual
 from catchment.silver.work import Work
 from catchment.silver.write import Gone, Writing, Written
@@ -118,7 +118,8 @@ class Taking:
 
     def _bronze(self, part: Part) -> Any:
         engine = self.refining.engine
-        new = engine.frame(part.span.scan)
+        table = self.refining.table
+        new = of_stream(table, part.stream, engine, engine.frame(part.span.scan))
         if part.again is None:
             return new
         # The rows of the span are not among them: what waits was taken before.
@@ -135,7 +136,13 @@ class Taking:
 
     def fresh(self, taken: Sequence[Rows]) -> Any:
         """The rows of all parts for the table's mode."""
-        return stacked(self.refining.engine, [rows.fresh() for rows in taken])
+        frames = [rows.fresh() for rows in taken]
+        for part, rows in zip(self.parts, taken, strict=True):
+            before = [] if self.anew else truncates.known(self.progress, part.stream)
+            if before or rows.truncates:
+                present = None if self.anew else self.silver
+                frames.append(truncates.deletes(self.refining, present, rows, before))
+        return stacked(self.refining.engine, frames)
 
     def write(self, taken: Sequence[Rows], claim: Claim) -> Written:
         refining = self.refining
@@ -211,6 +218,8 @@ class Taking:
                 if newest is not None:
                     arrivals[str(part.bronze.name)] = newest
             found["arrivals"] = arrivals
+        if any(rows.truncates for rows in taken):
+            found["truncated"] = truncates.remembered({} if self.anew else self.progress.cursors, self.parts, taken)
         if waiting:
             # As they were before the rows were looked for: what came since is looked at by the next run.
             found["references"] = self.referred
@@ -225,7 +234,6 @@ class Taking:
         mode = mode_of(table)
         hides = mode is not None and naming.HIDDEN in mode.own_columns().names
         shown = f"{naming.HIDDEN} IS NULL" if hides else "TRUE"
-        deleted = f"{naming.HIDDEN} = '{DELETED}'" if hides else "FALSE"
         ours = f"SELECT * FROM written WHERE _judged = {claim.number}"
         frames = {"written": engine.frame(files)}
         fresh = {"fresh": engine.query(parsed(f"{ours} AND {shown}"), frames)}
@@ -239,9 +247,15 @@ class Taking:
             judged = {"judged": engine.query(parsed(f"SELECT * FROM fresh WHERE NOT ({self._let_pass})"), fresh)}
             found |= self._aggregated(asked, judged)
         values = {name: found.pop(place) for name, place in zip(kept, valued, strict=True)}
-        gone = parsed(f"SELECT count(*) AS n, count(*) FILTER (WHERE _row >= 0) AS said FROM ({ours} AND {deleted})")
-        row = engine.fetch(gone, frames).to_pylist()[0] if hides else {"n": 0, "said": 0}
-        return {**found, "_deleted": row["n"], "_said_deleted": row["said"]}, values
+        return {**found, **(self._hidden(ours, frames) if hides else {})}, values
+
+    def _hidden(self, ours: str, frames: Mapping[str, Any]) -> dict[str, int]:
+        """How many of the rows that this commit keeps hidden say what: that a key went, or nothing new."""
+        gone, same = f"{naming.HIDDEN} = '{DELETED}'", f"{naming.HIDDEN} = '{UNCHANGED}'"
+        counts = {"_deleted": gone, "_said_deleted": f"{gone} AND _row >= 0", "_unchanged": same}
+        wanted = {name: f"count(*) FILTER (WHERE {condition})" for name, condition in counts.items()}
+        hidden = self.refining.engine.query(parsed(f"{ours} AND {naming.HIDDEN} IS NOT NULL"), frames)
+        return self._aggregated(wanted, {"hidden": hidden})
 
     def _aggregated(self, wanted: Mapping[str, str], frame: Mapping[str, Any]) -> dict[str, Any]:
         """One row of aggregates over the one frame that is given."""
@@ -273,6 +287,7 @@ class Taking:
     def _report(self, weighed: Weighed, said: Sequence[Verdict], claim: Claim) -> None:
         refining, told, measured = self.refining, weighed.told, weighed.measured
         written = measured["_written"]
+        unchanged = measured.get("_unchanged", 0) + sum(rows.unchanged for rows in weighed.taken)
         refining.tell(
             RowsRefined(
                 step=refining.step,
@@ -280,13 +295,14 @@ class Taking:
                 rows=told.read,
                 written=written,
                 rejected=told.rejected,
-                superseded=max(0, told.good - written - measured["_said_deleted"]),
+                superseded=max(0, told.good - written - measured.get("_said_deleted", 0) - unchanged),
                 filtered=max(0, told.read - told.rejected - told.waiting - told.good)
                 if refining.table.function is not None
                 else 0,
                 load=claim.number,
                 waiting=told.waiting,
-                deleted=measured["_deleted"],
+                deleted=measured.get("_deleted", 0),
+                unchanged=unchanged,
             )
         )
         for verdict in said:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from catchment import naming
@@ -14,7 +14,10 @@ from catchment.silver.definition import Table
 
 @dataclass
 class Work:
-    """One step over one table; `stopping` raises Stopped when asked to."""
+    """One step over one table; `stopping` raises Stopped when asked to.
+
+    `upto` are the last loads to take, by bronze table; of others all that there are.
+    """
 
     step: str
     table: Table
@@ -24,6 +27,7 @@ class Work:
     stopping: Callable[[], None]
     order: Order | None = None
     reads: Lake | None = None  # where other tables are looked at, if not in `lake`
+    upto: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def looks_in(self) -> Lake:

@@ -111,7 +111,10 @@ def _assert_accounted(bench: Workbench) -> None:
     assert max(bronze.values()) == 1
     refined = bench.heard.of(RowsRefined)
     assert sum(event.rows for event in refined) == bronze.total()
-    assert all(event.rows == event.written + event.rejected + event.superseded + event.filtered for event in refined)
+    parts = [
+        event.written + event.rejected + event.superseded + event.unchanged + event.filtered for event in refined
+    ]
+    assert [event.rows for event in refined] == parts
     assert sum(event.written for event in refined) == silver.total()
     assert sum(event.rows for event in bench.heard.of(RowsQuarantined)) == rejects.total()
     assert sum(event.rows for event in bench.heard.of(RowsLanded)) == bronze.total()

@@ -236,10 +236,41 @@ OBJECTS = {
     "null": BAD,
     '{"a": 1': BAD,
     "{'a': 1}": BAD,
+    '{"a": NaN}': BAD,
+    '{"a":-NaN}': BAD,
+    '{"a": [1, nan]}': BAD,
+    '{"a": Infinity}': BAD,
+    '{"a":\n-Infinity}': BAD,
+    '{"a": inf}': BAD,
+    '{"a": {"b": -INF}}': BAD,
+    '{"a": "\\\\", "b": NaN}': BAD,
+    '{"a": 1,}': BAD,
+    '{"a": [1 , ]}': BAD,
+    '{"a": True}': BAD,
+    '{"a": 01}': BAD,
+    '{"a": .5}': BAD,
+    '{"a": 1} x': BAD,
+    '{"a": 1} // x': BAD,
+    '{"a": "\t"}': BAD,
+    '{"a": "\\x41"}': BAD,
+    '{"NaN": "NaN", "b": ", Infinity"}': '{"NaN": "NaN", "b": ", Infinity"}',
+    '{"a": "x\\", NaN", "b": ",}"}': '{"a": "x\\", NaN", "b": ",}"}',
+    '{"a": [null, false, 1e5, "[nan]"]}': '{"a": [null, false, 1e5, "[nan]"]}',
     "": None,
 }
 
-ARRAYS = {"[1, 2]": "[1, 2]", "[]": "[]", '{"a": 1}': BAD, "[1": BAD, "1, 2": BAD, "": None}
+ARRAYS = {
+    "[1, 2]": "[1, 2]",
+    "[]": "[]",
+    '{"a": 1}': BAD,
+    "[1": BAD,
+    "1, 2": BAD,
+    "[NaN]": BAD,
+    "[1, -infinity]": BAD,
+    "[1, ]": BAD,
+    '["NaN", ",]"]': '["NaN", ",]"]',
+    "": None,
+}
 
 CORPORA: dict[str, tuple[Column, Mapping[str, Any]]] = {
     "integer": (column("v", "integer"), INTEGERS),
@@ -429,6 +460,8 @@ _MIDNIGHT = datetime(2026, 1, 2)  # noqa: DTZ001
         (column("v", "object"), pa.array([{"a": 1}, None]), ['{"a":1}', None]),
         (column("v", "array"), pa.array([[1, 2], []]), ["[1,2]", "[]"]),
         (column("v", "object"), pa.array([[1]]), [BAD]),
+        (column("v", "object"), pa.array([{"a": 1.5}, {"a": float("nan")}]), ['{"a":1.5}', BAD]),
+        (column("v", "array"), pa.array([[float("-inf")], [1.0]]), [BAD, "[1.0]"]),
     ],
 )
 def test_typed_columns_become_values_without_a_way_through_text(

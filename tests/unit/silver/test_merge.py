@@ -76,7 +76,7 @@ def test_a_history_in_any_order_and_batching_leaves_what_plain_sql_would(
         assert bench.rows("quarantine.t") == []
         told = bench.heard.of(RowsRefined)
         assert sum(event.rows for event in told) == sum(len(rows) for rows, _ in loads)
-        assert all(event.rows == event.written + event.superseded for event in told)
+        assert all(event.rows == event.written + event.superseded + event.unchanged for event in told)
 
 
 def test_a_late_row_does_not_win_over_a_newer_one(bench: Workbench) -> None:

@@ -265,6 +265,19 @@ def test_whole_arrivals_make_a_history_without_gap_or_overlap(
             assert sorted(found, key=lambda version: version[:3]) == versions(arrivals)
 
 
+def test_rows_that_arrive_as_they_were_are_unchanged_and_lost_to_nobody(bench: Workbench) -> None:
+    table = replace(WHOLE, mode="history")
+    for arrival in ({"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 2, "c": 1}, {"a": 1, "b": 2}):
+        bench.land(whole(arrival))
+        bench.refine(table)
+    told = bench.heard.of(RowsRefined)
+    assert [(event.rows, event.written, event.superseded, event.unchanged, event.deleted) for event in told] == [
+        (3, 3, 0, 0, 0),
+        (3, 1, 0, 2, 0),
+        (2, 0, 0, 2, 1),
+    ]
+
+
 def test_an_arrival_in_which_a_key_cannot_be_read_deletes_nothing(bench: Workbench) -> None:
     bench.land(whole({"a": 1, "b": 1, "c": 1}))
     bench.refine(WHOLE)

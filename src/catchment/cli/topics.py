@@ -1,0 +1,302 @@
+"""`catchment topics`: the topics of a target's broker, what is in them, and messages put there by hand."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from catchment.cli.invocation import Invocation, examples, json_option, limit_option, target_option
+from catchment.cli.terminal import note, out, out_json
+from catchment.errors import ConfigError, DataError
+from catchment.observe.words import aligned, instant, plural, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from catchment.interfaces import Broker
+    from catchment.records import Message
+
+# A value longer than this is cut for people; --json has all of it.
+_LONGEST = 400
+
+# Offsets of more partitions fill the line.
+_MOST_SHOWN = 4
+
+# Messages that are written at once.
+_BATCH = 1000
+
+_PATH = re.compile(r"\$((?:\.[A-Za-z_][A-Za-z0-9_-]*)+)")
+
+# What would steer the terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@click.group(epilog=examples("catchment topics list", "catchment topics show user_events --limit 2"))
+def topics() -> None:
+    """Look at the topics of the target's broker, and put messages there by hand."""
+
+
+@topics.command("list", epilog=examples("catchment topics list"))
+@target_option
+@json_option
+@click.pass_obj
+def list_(invocation: Invocation, target: str | None, as_json: bool) -> None:
+    """Show every topic: its partitions, messages, offsets, size, and the oldest message.
+
+    Offsets are those of the first message that is kept and of the next one to come, by partition.
+    """
+    broker = _broker(invocation, target)
+    found = [topic_value(broker, topic) for topic in broker.topics()]
+    if as_json:
+        out_json(found)
+        return
+    if not found:
+        note("There is no topic yet.")
+    for line in lines(found):
+        out(line)
+
+
+@topics.command(
+    "show",
+    epilog=examples("catchment topics show user_events", "catchment topics show user_events --partition 0 --from 120"),
+)
+@click.argument("topic")
+@click.option("--partition", type=click.IntRange(min=0), metavar="N", help="Only this partition.")
+@click.option(
+    "--from", "since", type=click.IntRange(min=0), metavar="OFFSET", help="From this offset on; without it the newest."
+)
+@limit_option(10)
+@target_option
+@json_option
+@click.pass_obj
+def show(
+    invocation: Invocation,
+    topic: str,
+    partition: int | None,
+    since: int | None,
+    limit: int,
+    target: str | None,
+    as_json: bool,
+) -> None:
+    """Show messages of a topic, the newest last. Nobody's place in it changes."""
+    broker = _broker(invocation, target)
+    bounds = broker.bounds(topic)
+    if partition is not None and partition not in bounds:
+        message = f"topic {topic} has no partition {partition}"
+        raise ConfigError(message, hint=f"it has {', '.join(map(str, sorted(bounds)))}")
+    chosen = {number: bound for number, bound in bounds.items() if partition in (None, number)}
+    found = _newest(broker, topic, chosen, limit) if since is None else _from(broker, topic, chosen, since, limit)
+    if as_json:
+        out_json([message_value(one) for one in found])
+        return
+    if not found:
+        note(f"No message of {topic} is there.")
+    for one in found:
+        for line in message_lines(one):
+            out(line)
+
+
+@topics.command(
+    "put",
+    epilog=examples(
+        """echo '{"user_id": "u-1"}' | catchment topics put tries --key '$.user_id' --create""",
+        "catchment topics put tries < events.jsonl",
+    ),
+)
+@click.argument("topic")
+@click.option("--key", metavar="PATH", help="Where in each message its key is: '$.user_id', '$.user.id'.")
+@click.option("--text", is_flag=True, help="Take lines as they are; without it each must be JSON.")
+@click.option("--create", is_flag=True, help="Make the topic where it is not there.")
+@target_option
+@json_option
+@click.pass_obj
+def put(
+    invocation: Invocation, topic: str, key: str | None, text: bool, create: bool, target: str | None, as_json: bool
+) -> None:
+    """Write each line of stdin as a message, for trying things. Empty lines are left out."""
+    path = _path(key)
+    if text and path:
+        message = "--text and --key exclude each other: a key is found in JSON only"
+        raise click.UsageError(message)
+    broker = _broker(invocation, target)
+    if topic not in broker.topics():
+        _make(invocation, broker, topic, create=create)
+    written, ends = _written(broker, topic, _messages(sys.stdin.buffer, path, text=text))
+    if as_json:
+        out_json({"topic": topic, "messages": written, "next": ends})
+        return
+    note(f"{plural(written, 'message')} written to {topic}.")
+
+
+def _broker(invocation: Invocation, target: str | None) -> Broker:
+    from catchment.connected import Connected
+
+    return Connected.of(invocation.load(), target).broker
+
+
+def _written(broker: Broker, topic: str, messages: Iterator[Message]) -> tuple[int, Mapping[int, int]]:
+    """How many messages, and the next offsets of the partitions that got some."""
+    written = 0
+    ends: dict[int, int] = {}
+    while True:
+        try:
+            batch = list(itertools.islice(messages, _BATCH))
+        except DataError as error:
+            hint = f"{plural(written, 'message')} before it had been written" if written else "nothing was written"
+            raise DataError(error.message, hint=hint) from error
+        if not batch:
+            return written, ends
+        ends |= broker.write(topic, batch)
+        written += len(batch)
+
+
+def _make(invocation: Invocation, broker: Broker, topic: str, *, create: bool) -> None:
+    from catchment.records import TopicSpec
+
+    if not create:
+        message = f"there is no topic {topic}"
+        raise ConfigError(message, hint=f"{invocation.command(f'topics put {topic} --create')} makes it")
+    for words in broker.declare([TopicSpec(topic)]):
+        note(words)
+
+
+def topic_value(broker: Broker, topic: str) -> dict[str, Any]:
+    """One topic of `topics list --json`."""
+    bounds = broker.bounds(topic)
+    return {
+        "topic": topic,
+        "messages": sum(after - first for first, after in bounds.values()),
+        "partitions": [
+            {"partition": number, "first": bounds[number][0], "next": bounds[number][1]} for number in bounds
+        ],
+        "bytes": broker.size(topic),
+        "oldest": _oldest(broker, topic, bounds),
+        "retention_s": broker.spec(topic).retention_s,
+    }
+
+
+def _oldest(broker: Broker, topic: str, bounds: Mapping[int, tuple[int, int]]) -> datetime | None:
+    """The time of the oldest first message of a partition."""
+    firsts = {number: first for number, (first, after) in bounds.items() if first < after}
+    batches = broker.read(topic, firsts, {number: first + 1 for number, first in firsts.items()})
+    return min((one["at"] for one in _rows(batches)), default=None)
+
+
+def _rows(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    return (one for batch in batches for one in batch.to_pylist())
+
+
+def _newest(broker: Broker, topic: str, bounds: Mapping[int, tuple[int, int]], limit: int) -> list[dict[str, Any]]:
+    offsets = {number: max(first, after - limit) for number, (first, after) in bounds.items()}
+    found = list(_rows(broker.read(topic, offsets, {number: after for number, (_, after) in bounds.items()})))
+    found.sort(key=lambda one: (one["at"], one["partition"], one["offset"]))
+    return found[len(found) - limit :] if limit < len(found) else found
+
+
+def _from(
+    broker: Broker, topic: str, bounds: Mapping[int, tuple[int, int]], since: int, limit: int
+) -> list[dict[str, Any]]:
+    until = {number: min(after, since + limit) for number, (_, after) in bounds.items()}
+    found = list(_rows(broker.read(topic, dict.fromkeys(until, since), until)))
+    found.sort(key=lambda one: (one["offset"], one["partition"]))
+    return found[:limit]
+
+
+def lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The topics as people read them."""
+    rows = [
+        (
+            one["topic"],
+            str(len(one["partitions"])),
+            f"{one['messages']:,}",
+            "-" if one["bytes"] is None else size(one["bytes"]),
+            instant(one["oldest"]),
+            _offsets(one["partitions"]),
+        )
+        for one in found
+    ]
+    head = ("topic", "partitions", "messages", "size", "oldest", "offsets")
+    return aligned([head, *rows], right=frozenset({1, 2, 3})) if rows else []
+
+
+def _offsets(partitions: Sequence[Mapping[str, int]]) -> str:
+    shown = [f"{one['first']:,}-{one['next']:,}" for one in partitions[:_MOST_SHOWN]]
+    return " · ".join([*shown, *(["…"] if len(partitions) > _MOST_SHOWN else [])])
+
+
+def message_value(one: Mapping[str, Any]) -> dict[str, Any]:
+    """One message of `topics show --json`; bytes that are no text as base64."""
+    headers = [{"name": header["name"], "value": _told(header["value"])} for header in one["headers"] or ()]
+    place = {"partition": one["partition"], "offset": one["offset"], "at": one["at"]}
+    return {**place, "key": _told(one["key"]), "value": _told(one["value"]), "headers": headers}
+
+
+def _told(value: bytes | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode("ascii")}
+
+
+def message_lines(one: Mapping[str, Any]) -> list[str]:
+    """One message as people read it."""
+    key = "" if one["key"] is None else f"  key {_legible(one['key'])}"
+    head = f"{one['partition']}:{one['offset']}  {instant(one['at'], at='seconds')}{key}"
+    headers = [f"  {_legible(header['name'].encode())}: {_legible(header['value'])}" for header in one["headers"] or ()]
+    return [head, *headers, "  (no value: a tombstone)" if one["value"] is None else f"  {_legible(one['value'])}"]
+
+
+def _legible(value: bytes) -> str:
+    """Text on one line, what is no text and what is not printed escaped."""
+    text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", value.decode("utf-8", errors="backslashreplace"))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _path(key: str | None) -> tuple[str, ...]:
+    """`$.user.id` as its names."""
+    if key is None:
+        return ()
+    found = _PATH.fullmatch(key)
+    if found is None:
+        message = f"--key {key} is no path: write '$.user_id', or '$.user.id' for what lies deeper"
+        raise click.UsageError(message)
+    return tuple(found[1][1:].split("."))
+
+
+def _messages(source: Iterable[bytes], path: Sequence[str], *, text: bool) -> Iterator[Message]:
+    """A message for each line; raises DataError for a line that is no JSON, or has no key where one is wanted."""
+    from catchment.records import Message
+
+    for number, line in enumerate(source, 1):
+        value = line.rstrip(b"\r\n")
+        if not value.strip():
+            continue
+        if text:
+            yield Message(value)
+            continue
+        try:
+            document = json.loads(value)
+        except ValueError as error:
+            message = f"line {number} is no JSON: {error}"
+            raise DataError(message) from error
+        yield Message(value, _key(document, path, number) if path else None)
+
+
+def _key(document: Any, path: Sequence[str], number: int) -> bytes:
+    found = document
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    if found is None:
+        message = f"line {number} has no ${''.join(f'.{name}' for name in path)}"
+        raise DataError(message)
+    told = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    return told.encode("utf-8")

@@ -1,0 +1,276 @@
+"""One segment of a topic: a SQLite file that holds the messages of all partitions for a while.
+
+A table for each partition, `p0`, `p1` …, whose rowid is the offset: what is written goes to the end of a tree, what is
+read is one range of it. `starts` are the next offsets from before the segment; they never change.
+
+Every write is made under the topic's file lock, and so is every checkpoint but that of the last one to close a file,
+who is alone. That is more than SQLite asks for, and keeps clear of a bug of all versions before 3.51.3, by which
+checkpoints beside a write can break a file (https://sqlite.org/wal.html#walresetbug).
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catchment.errors import FatalError, RetryableError
+from catchment.records import Message, Offsets, message_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What a later layout counts up from, so that an older Catchment can say that it is too old.
+LAYOUT = 1
+
+# Microseconds since 1970, event time (NULL: as written), and headers as JSON, their bytes as Latin-1 text.
+Row = tuple[int | None, bytes | None, bytes | None, str | None]
+
+_TABLE = "create table p{} (offset integer primary key, written integer not null, at integer, key, value, headers)"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_BUSY_S = 10.0
+
+# A batch ends after so many bytes of keys and values, however few messages that are.
+_BATCH_BYTES = 32 << 20
+
+# Connections of a process that was forked: SQLite forbids the child to use them, and even to close them.
+_INHERITED: list[sqlite3.Connection] = []
+
+
+def microseconds(instant: datetime) -> int:
+    """Since 1970; the instant must have a zone."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def instant(microseconds: int) -> datetime:
+    """What `microseconds` tells."""
+    return _EPOCH + microseconds * _MICROSECOND
+
+
+def row(message: Message) -> Row:
+    """A message as its partition's table keeps it."""
+    at = None if message.at is None else microseconds(message.at)
+    headers = None
+    if message.headers:
+        headers = json.dumps([[name, value.decode("latin-1")] for name, value in message.headers], ensure_ascii=False)
+    return at, message.key, message.value, headers
+
+
+def create(path: Path, starts: Offsets, created: int) -> None:
+    """A segment without messages, whole and durable under this name once it returns; `created` in microseconds.
+
+    Called under the topic's lock. What a killed process left of an attempt is replaced.
+    """
+    draft = path.with_name(f"{path.name}~")
+    for left in (draft, *(draft.with_name(f"{draft.name}-{of}") for of in ("journal", "wal", "shm"))):
+        left.unlink(missing_ok=True)  # SQLite would replay an old log into the new file
+    with _in_words(draft):
+        connection = sqlite3.connect(draft, isolation_level=None)
+        try:
+            connection.executescript(
+                f"pragma synchronous = full; pragma journal_mode = off; pragma user_version = {LAYOUT}; begin;"
+                "create table about (created integer not null);"
+                "create table starts (partition integer primary key, offset integer not null);"
+            )
+            connection.execute("insert into about values (?)", (created,))
+            connection.executemany("insert into starts values (?, ?)", starts.items())
+            for partition in starts:
+                connection.execute(_TABLE.format(partition))
+            connection.execute("commit")
+            connection.execute("pragma journal_mode = wal")
+        finally:
+            connection.close()
+    sync(draft)
+    draft.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, outlast a power cut.
+
+    Never of a segment in use: closing a file gives up the locks that SQLite has on it in this process.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours; a wrong call of it is a bug and stays what it is."""
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise
+    except sqlite3.OperationalError as error:
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            message = f"{path} is busy: another process has kept it for {_BUSY_S:g} s"
+            raise RetryableError(message) from error
+        message = f"cannot read or write {path}: {error}"
+        raise FatalError(message, hint="look at the free space and the rights there, then run again") from error
+    except sqlite3.DatabaseError as error:
+        message = f"{path} is broken: {error}"
+        hint = "bring the topic's folder back from a copy, or move it away and begin a new topic"
+        raise FatalError(message, hint=hint) from error
+
+
+class Segment:
+    """A segment that one thread has open. It goes on being readable after its file was unlinked."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileNotFoundError where it is gone."""
+        self.path = path
+        self.inode = path.stat().st_ino
+        self._process = os.getpid()
+        with _in_words(path):
+            self._connection = _connected(path)
+            self.created: int = self._connection.execute("select created from about").fetchone()[0]
+            self.starts: Mapping[int, int] = dict(self._connection.execute("select partition, offset from starts"))
+
+    def __del__(self) -> None:
+        connection: sqlite3.Connection | None = getattr(self, "_connection", None)  # None: it could not be opened
+        if connection is not None and self._process == os.getpid():
+            connection.close()
+        elif connection is not None:
+            _INHERITED.append(connection)
+
+    def version(self) -> int:
+        """Changes when somebody else has written."""
+        with _in_words(self.path):
+            return int(self._connection.execute("pragma data_version").fetchone()[0])
+
+    def bytes(self) -> int:
+        """How large it is, with what has not been moved out of SQLite's own log."""
+        with _in_words(self.path):
+            pages, size = (self._connection.execute(f"pragma {of}").fetchone()[0] for of in ("page_count", "page_size"))
+        return int(pages * size)
+
+    def ends(self, partitions: int) -> dict[int, int]:
+        """The next offset of each partition, all as of one moment."""
+        asked = " union all ".join(f"select {n}, max(offset) from p{n}" for n in range(partitions))
+        with _in_words(self.path):
+            found = dict(self._connection.execute(asked))
+        return {n: self.starts.get(n, 0) if last is None else last + 1 for n, last in found.items()}
+
+    def written(self) -> int | None:
+        """When the newest message was written, in microseconds; None where there is none."""
+        with _in_words(self.path):
+            newest = [
+                self._connection.execute(f"select written from {table} order by offset desc limit 1").fetchone()
+                for (table,) in self._connection.execute("select name from sqlite_master where name glob 'p[0-9]*'")
+            ]
+        return max((found[0] for found in newest if found is not None), default=None)
+
+    def add_partitions(self, partitions: Sequence[int]) -> None:
+        """Called under the topic's lock."""
+        with _in_words(self.path):
+            for partition in partitions:
+                create_one = _TABLE.format(partition).replace("create table", "create table if not exists")
+                self._connection.execute(create_one)
+
+    def append(self, rows: Mapping[int, Sequence[Row]], written: int) -> dict[int, int]:
+        """Write rows by partition, all or none, durable when it returns; called under the topic's lock.
+
+        The next offset of each partition.
+        """
+        with _in_words(self.path), _transaction(self._connection) as connection:
+            ends = {}
+            for partition, new in rows.items():
+                last = connection.execute(f"select max(offset) from p{partition}").fetchone()[0]
+                first = self.starts.get(partition, 0) if last is None else last + 1
+                numbered = ((offset, written, *values) for offset, values in enumerate(new, first))
+                connection.executemany(f"insert into p{partition} values (?, ?, ?, ?, ?, ?)", numbered)
+                ends[partition] = first + len(new)
+        return ends
+
+    def read(self, partition: int, offset: int, until: int, messages: int) -> pa.RecordBatch | None:
+        """The next messages from `offset` on and before `until`, None where there are none."""
+        columns: list[list[Any]] = [[], [], [], [], []]
+        size, several = 0, 16
+        asked = f"select offset, coalesce(at, written), key, value, headers from p{partition}"
+        with _in_words(self.path):
+            cursor = self._connection.execute(
+                f"{asked} where offset >= ? and offset < ? order by offset limit ?", (offset, until, messages)
+            )
+            while size < _BATCH_BYTES and (rows := cursor.fetchmany(several)):
+                parts = tuple(zip(*rows, strict=True))
+                for column, part in zip(columns, parts, strict=True):
+                    column.extend(part)
+                size += sum(map(len, filter(None, itertools.chain(*parts[2:4]))))
+                several = min(2 * several, 1024)
+            cursor.close()  # an open one would hold on to old pages
+        return _batch(partition, columns) if columns[0] else None
+
+    def settle(self) -> bool:
+        """Move everything into the file itself; whether that is all there. Called under the topic's lock."""
+        with _in_words(self.path):
+            busy, log, moved = self._connection.execute("pragma wal_checkpoint(passive)").fetchone()
+        return not busy and bool(log == moved)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    # Whoever closes a broker may be another thread than the one that opened the file.
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False)
+    connection.executescript("pragma synchronous = full; pragma fullfsync = on")
+    layout = connection.execute("pragma user_version").fetchone()[0]
+    if layout != LAYOUT:
+        connection.close()
+        message = f"{path} has layout {layout}, this Catchment knows {LAYOUT} only"
+        raise FatalError(message, hint="install the version of Catchment that wrote it, or a newer one")
+    return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("begin immediate")
+    try:
+        yield connection
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _batch(partition: int, columns: Sequence[list[Any]]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    schema = message_schema()
+    offsets, instants, keys, values, headers = columns
+    arrays = [
+        pa.repeat(pa.scalar(partition, pa.int32()), len(offsets)),
+        pa.array(offsets, pa.int64()),
+        pa.array(instants, pa.int64()).view(schema.field("at").type),
+        pa.array(keys, pa.binary()),
+        pa.array(values, pa.binary()),
+        _headers(headers, schema.field("headers").type),
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _headers(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if not any(texts):
+        ends, told = pa.repeat(pa.scalar(0, pa.int32()), len(texts) + 1), []
+    else:
+        told = json.loads(f"[{','.join(text or '[]' for text in texts)}]")
+        ends = pa.array(itertools.accumulate(map(len, told), initial=0), pa.int32())
+    names = pa.array([name for of_one in told for name, _ in of_one], pa.string())
+    values = pa.array([value.encode("latin-1") for of_one in told for _, value in of_one], pa.binary())
+    pairs = pa.StructArray.from_arrays([names, values], fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(ends, pairs, type=kind)

@@ -366,6 +366,28 @@ def test_what_is_wrong_with_a_stream_is_said_in_words(rows: Database, keys: Any,
     assert error.hint is not None
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("rowz", "rows"),
+        ("public.rowz", "public.rows"),
+        ("order", "sales.orders"),
+        ("sales.order", "sales.orders"),
+        ("Capitals", '"Capitals"'),
+    ],
+)
+def test_a_slip_of_the_pen_in_a_table_is_told_with_the_nearest_one(rows: Database, said: str, meant: str) -> None:
+    rows.run("CREATE SCHEMA sales", "CREATE TABLE sales.orders (id int)", 'CREATE TABLE "Capitals" (id int)')
+    try:
+        source = rows.source(table=said)
+        (finding,) = source.probe(source.feeds()[0])
+        assert finding.hint == f"did you mean `{meant}`?"
+        assert _words(rows, table=said).hint == finding.hint
+        assert "write it as schema.table" in str(_words(rows, table="quite_another").hint)
+    finally:
+        rows.run("DROP SCHEMA sales CASCADE")
+
+
 def test_probing_finds_what_a_run_would_meet(rows: Database, postgres: Postgres) -> None:
     rows.run("CREATE TABLE bare (id int, at timestamptz NOT NULL)", "CREATE ROLE guest LOGIN PASSWORD 'an-open-secret'")
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from catchment.errors import CatchmentError, ConfigError, DataError, RetryableError
 from catchment.sources.postgres.columns import Column, column
-from catchment.sources.postgres.connection import _completed, _failed, _refused, place_of
+from catchment.sources.postgres.mishaps import completed, failed, place_of, refused
 
 
 def _column(base: str, *, as_text: bool = False, **more: Any) -> Column:
@@ -46,8 +46,8 @@ def test_a_place_is_said_without_user_and_password(url: str, place: str) -> None
 
 
 def test_an_address_keeps_what_it_says_and_gets_our_defaults() -> None:
-    assert _completed("postgresql://h/d").startswith("postgresql://h/d?fallback_application_name=catchment&")
-    said = _completed("postgresql://h/d?connect_timeout=3&sslmode=require")
+    assert completed("postgresql://h/d").startswith("postgresql://h/d?fallback_application_name=catchment&")
+    said = completed("postgresql://h/d?connect_timeout=3&sslmode=require")
     assert said.count("connect_timeout") == 1
     assert "?connect_timeout=3&sslmode=require&fallback" in said
 
@@ -68,7 +68,7 @@ def test_an_address_keeps_what_it_says_and_gets_our_defaults() -> None:
 def test_what_a_server_says_while_connecting_is_put_in_our_words(
     said: str, kind: type[CatchmentError], words: str
 ) -> None:
-    error = _refused(f"IO: [libpq] Failed to connect: {said}", "shop.users", "host/shop")
+    error = refused(f"IO: [libpq] Failed to connect: {said}", "shop.users", "host/shop")
     assert isinstance(error, kind)
     assert words in str(error)
     assert error.hint is not None
@@ -87,7 +87,7 @@ def test_what_a_server_says_while_connecting_is_put_in_our_words(
 def test_what_happens_in_the_middle_of_rows_is_put_in_our_words(
     said: str, kind: type[CatchmentError], words: str
 ) -> None:
-    error = _failed(OSError(said), "shop.users", "host/shop")
+    error = failed(OSError(said), "shop.users", "host/shop")
     assert isinstance(error, kind)
     assert words in str(error)
     assert error.hint is not None

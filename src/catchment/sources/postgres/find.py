@@ -12,7 +12,7 @@ from catchment.sources.postgres.columns import CATALOG
 from catchment.sources.postgres.connection import Session
 from catchment.sources.sql.found import proposed_cursor, stream_names
 
-_TABLES = """\
+TABLES = """\
 SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name,
        format('%I.%I', n.nspname, c.relname) AS quoted, c.relkind::text AS kind,
        CASE WHEN c.reltuples >= 0 AND c.relkind <> 'v' THEN c.reltuples::int8 END AS rows,
@@ -54,7 +54,7 @@ def find(url: str, folder: Path) -> Sequence[FoundStream]:
     session = Session(url, "the database")
     try:
         session.begin(None)
-        tables = session.fetch(_TABLES)
+        tables = session.fetch(TABLES)
         constraints = session.fetch(_CONSTRAINTS)
         indexed = {(row["oid"], row["name"]) for row in session.fetch(_INDEXED)}
         columns = {table["oid"]: session.fetch(CATALOG.format(oid=table["oid"])) for table in tables}

@@ -18,7 +18,8 @@ from catchment.naming import literal, quoted
 from catchment.records import Budget, Feed, Finding
 from catchment.sources.postgres.columns import CATALOG, Column, chosen, column, cursor_bounds, selection
 from catchment.sources.postgres.connection import Session
-from catchment.sources.postgres.find import find
+from catchment.sources.postgres.find import TABLES, find
+from catchment.sources.sql.found import did_you_mean_table
 from catchment.sources.sql.tables import HAZARD, Snapshot, Span, TableSource, TableStream
 
 __all__ = ["PostgresSource", "find"]
@@ -96,12 +97,18 @@ def _table(session: Session, feed: Feed, stream: TableStream) -> _Table:
         found = []
     if not found:
         message = f"{feed.name}: there is no table `{stream.table}` at {session.place}"
-        raise ConfigError(message, hint="write it as schema.table; names with capitals want double quotes in it")
+        spelling = "write it as schema.table; names with capitals want double quotes in it"
+        raise ConfigError(message, hint=_meant(session, stream.table) or spelling)
     table = _Table(**found[0])
     if table.kind not in ("r", "p", "v", "m", "f"):
         message = f"{feed.name}: `{stream.table}` at {session.place} is no table and no view"
         raise ConfigError(message, hint="name a table or a view")
     return table
+
+
+def _meant(session: Session, table: str) -> str | None:
+    known = session.fetch(f"SELECT quote_ident(q.schema) AS schema, quote_ident(q.name) AS name FROM ({TABLES}) q")
+    return did_you_mean_table(table, [(row["schema"], row["name"]) for row in known], plain="public")
 
 
 def _warnings(session: Session, feed: Feed, stream: TableStream) -> Iterator[tuple[str, str]]:

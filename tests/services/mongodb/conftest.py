@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,32 +9,20 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
-from tests.services.servers import Server, free_port, listens, running
+from tests.services.mongodb.server import MongoServer, started
 
 from catchment.reading.kinds.mongodb import MongoStream
 from catchment.sources.mongodb.source import MongoSource
 
-HERE = Path(__file__).parent
+
+@pytest.fixture(scope="session")
+def port(mongodb: MongoServer) -> int:
+    return mongodb.port
 
 
 @pytest.fixture(scope="session")
-def port(mongodb: Server) -> int:
-    return mongodb.port  # type: ignore[attr-defined, no-any-return]
-
-
-@pytest.fixture(scope="session")
-def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    installed = subprocess.run([HERE / "install.sh"], capture_output=True, text=True, check=False)
-    assert installed.returncode == 0, installed.stderr
-    folder, port = installed.stdout.strip(), free_port()
-    data = tmp_path_factory.mktemp("mongodb") / "data.h2"
-    words = [
-        *("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-        *("-cp", f"{folder}/target/classes:{folder}/lib/*", "MongoForTests", str(port), str(data)),
-    ]
-    server = Server("mongodb", words, lambda: listens(port))
-    server.port = port  # type: ignore[attr-defined]
-    with running(server):
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    with started(tmp_path_factory.mktemp("mongodb")) as server:
         yield server
 
 

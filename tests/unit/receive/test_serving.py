@@ -1,0 +1,294 @@
+"""The server on a real socket: heads that are too long, too slow or none, and an end that answers what was taken."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catchment.errors import ConfigError
+from catchment.events import DeliveriesCounted, Event, Noticed, ReceiverStarted, ReceiverStopped
+from catchment.receive.endpoints import Endpoint
+from catchment.receive.serving import Receiver, address
+from catchment.receive.signatures import Unsigned
+from catchment.records import Message, Offsets, TopicSpec
+from catchment.topics.embedded import EmbeddedBroker
+
+
+class Gated(EmbeddedBroker):
+    """Writes wait until the gate is open."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.failing: Exception | None = None
+        self.waiting = False
+
+    def write(self, topic: str, messages: Sequence[Message]) -> Offsets:
+        self.waiting = True
+        self.gate.wait()
+        self.waiting = False
+        if self.failing is not None:
+            raise self.failing
+        return super().write(topic, messages)
+
+
+class Running:
+    """A receiver in a thread of its own."""
+
+    def __init__(self, broker: Gated, **settings: Any) -> None:
+        self.events: list[Event] = []
+        self.broker = broker
+        self._started = threading.Event()
+        endpoints = [Endpoint("pay.notices", "/notices", Unsigned(), "notices", largest=100_000)]
+        self.receiver = Receiver(endpoints, broker, self._on, ("127.0.0.1", 0), **settings)
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run)
+        self.opened: list[http.client.HTTPConnection | socket.socket] = []
+
+    def _run(self) -> None:
+        try:
+            self.receiver.run()
+        except BaseException as error:  # told by whoever waits for the thread
+            self.error = error
+
+    def _on(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, ReceiverStarted):
+            self._started.set()
+
+    @property
+    def port(self) -> int:
+        assert self._started.wait(20)
+        (started,) = (event for event in self.events if isinstance(event, ReceiverStarted))
+        return int(started.address.rpartition(":")[2])
+
+    def connect(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        self.opened.append(connection)
+        return connection
+
+    def raw(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        self.opened.append(connection)
+        return connection
+
+    def totals(self) -> ReceiverStopped:
+        (stopped,) = (event for event in self.events if isinstance(event, ReceiverStopped))
+        return stopped
+
+
+@contextmanager
+def running(folder: Path, **settings: Any) -> Iterator[Running]:
+    found = Running(Gated(folder / "topics"), **settings)
+    found.thread.start()
+    try:
+        yield found
+    finally:
+        for connection in found.opened:
+            connection.close()
+        found.broker.gate.set()
+        found.receiver.stop()
+        found.thread.join(30)
+        assert not found.thread.is_alive()
+
+
+def post(connection: http.client.HTTPConnection, body: bytes = b"{}", path: str = "/notices") -> tuple[int, Any]:
+    connection.request("POST", path, body)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    got = b""
+    while part := connection.recv(65_536):
+        got += part
+    return got
+
+
+def knock(port: int) -> None:
+    while True:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        time.sleep(0.02)
+
+
+def fill(connection: socket.socket) -> None:
+    for _ in range(500):
+        connection.sendall(b"x" * 4096)
+        time.sleep(0.002)
+
+
+def test_several_deliveries_go_over_one_connection(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        connection = found.connect()
+        assert [post(connection, b"%d" % number)[0] for number in range(3)] == [200, 200, 200]
+        assert post(connection, b"2") == (200, {"status": "repeated"})
+        assert post(connection, b"{")[0] == 400
+        assert post(connection, b"4")[0] == 200
+    assert found.error is None
+    assert (found.totals().taken, found.totals().repeated, found.totals().refused) == (4, 1, {"malformed": 1})
+
+
+def test_small_answers_do_not_wait_for_acknowledgements(tmp_path: Path) -> None:
+    """Forty milliseconds each, where they do."""
+    with running(tmp_path) as found:
+        connection = found.connect()
+        found.broker.gate.set()
+        post(connection)
+        began = time.perf_counter()
+        for _ in range(50):
+            assert post(connection, b"{")[0] == 400
+        assert time.perf_counter() - began < 1.5
+
+
+def test_health_and_readiness_are_asked_with_get(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        for path, told in (("/health", {"status": "ok"}), ("/ready", {"ready": True, "waiting": 0})):
+            connection = found.connect()
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())) == (200, told)
+
+
+def test_what_was_taken_when_it_is_stopped_is_answered_and_nothing_more_is_taken(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        port = found.port
+        found.broker.gate.clear()
+        answers: list[tuple[int, Any]] = []
+        sending = threading.Thread(target=lambda: answers.append(post(found.connect())))
+        sending.start()
+        idle = found.raw()
+        while not found.broker.waiting:
+            time.sleep(0.01)
+        found.receiver.stop()
+        assert until_closed(idle) == b""
+        with pytest.raises(ConnectionRefusedError):
+            knock(port)
+        assert answers == []
+        found.broker.gate.set()
+        sending.join(20)
+        assert answers == [(200, {"status": "taken"})]
+        found.thread.join(20)
+    assert found.error is None
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    with running(tmp_path, head_s=0.6) as found:
+        silent, slow, second = found.raw(), found.raw(), found.raw()
+        slow.sendall(b"POST /notices HTTP/1.1\r\nhost: here\r\n")
+        second.sendall(b"POST /notices HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\n\r\n{}")
+        while not second.recv(65_536).endswith(b"}\n"):
+            pass
+        time.sleep(0.8)  # between two requests there is time
+        second.sendall(b"POST /notices HTTP/1.1\r\n")
+        assert until_closed(silent) == b""
+        assert until_closed(slow) == b""
+        assert until_closed(second) == b""
+    assert found.totals().refused == {"slow": 2}
+    assert found.totals().taken == 1
+
+
+def test_a_head_that_is_too_long_is_refused_also_where_it_never_ends(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        whole, endless = found.raw(), found.raw()
+        whole.sendall(b"POST /notices HTTP/1.1\r\nx-filling: " + b"x" * 40_000 + b"\r\ncontent-length: 2\r\n\r\n{}")
+        assert until_closed(whole).startswith(b"HTTP/1.1 431 ")
+        endless.sendall(b"POST /notices HTTP/1.1\r\nx-filling: ")
+        with pytest.raises(ConnectionError):
+            fill(endless)
+        connection = found.connect()
+        assert post(connection)[0] == 200
+    assert found.totals().refused == {"head_too_long": 2}
+
+
+def test_what_is_no_http_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        for noise in (b"\x16\x03\x01\x02\x00\x01\x00", b"HELO there\r\n\r\n"):
+            connection = found.raw()
+            connection.sendall(noise)
+            assert until_closed(connection).startswith(b"HTTP/1.1 400 ")
+    assert found.totals().refused == {"no_http": 2}
+
+
+def test_a_body_that_is_too_large_is_told_so_before_the_connection_ends(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        connection = found.connect()
+        status, told = post(connection, b"1" * 2_000_000)
+        assert (status, told["error"]) == (413, "oversized")
+
+
+def test_what_came_is_told_now_and_then(tmp_path: Path) -> None:
+    with running(tmp_path, told_every_s=0.2) as found:
+        connection = found.connect()
+        post(connection)
+        while not any(isinstance(event, DeliveriesCounted) for event in found.events):
+            time.sleep(0.02)
+        found.broker.failing = OSError(28, "No space left on device")
+        assert [post(connection, b"%d" % number)[0] for number in range(5)] == [503] * 5
+        found.broker.failing = None
+        connection = found.connect()
+        assert post(connection, b"0")[0] == 200
+    told = [event for event in found.events if isinstance(event, Noticed)]
+    assert told[0].message.startswith("nothing can be written: ")
+    assert "no space left on device" in told[0].message
+    assert len(told) < 5
+
+
+def test_a_bug_in_a_write_ends_it(tmp_path: Path) -> None:
+    class Bug(Exception):
+        pass
+
+    with running(tmp_path) as found:
+        found.broker.failing = Bug("oh")
+        connection = found.connect()
+        assert post(connection)[0] == 503
+        found.thread.join(20)
+        assert isinstance(found.error, Bug)
+
+
+def test_a_new_topic_has_one_partition_and_one_that_is_there_keeps_its_own(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        assert found.port
+    broker = EmbeddedBroker(tmp_path / "topics")
+    assert len(broker.bounds("notices")) == 1
+    broker.declare([TopicSpec("notices", 3)])
+    with running(tmp_path) as found:
+        assert found.port
+    assert len(broker.bounds("notices")) == 3
+    broker.close()
+
+
+def test_a_topic_keeps_deliveries_as_long_as_the_stream_says(tmp_path: Path) -> None:
+    for keep_s in (3600, 7200, None):
+        with running(tmp_path) as found:
+            assert found.port
+        endpoint = replace(found.receiver.endpoints[0], keep_s=keep_s)
+        Receiver([endpoint], found.broker, lambda event: None)._declare()
+        assert found.broker.spec("notices").retention_s == (keep_s or 7200)
+    found.broker.close()
+
+
+def test_an_address_in_use_is_told_with_what_to_write_instead(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        second = Receiver([], found.broker, lambda event: None, ("127.0.0.1", found.port))
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{found.port}: address already in use"):
+            second.run()
+
+
+def test_addresses() -> None:
+    assert address("127.0.0.1:8080") == ("127.0.0.1", 8080)
+    assert address("[::1]:80") == ("::1", 80)
+    assert address(":8080") == ("", 8080)
+    for wrong in ("8080", "here", "here:http", "here:70000", ""):
+        with pytest.raises(ConfigError, match="is no address to listen on"):
+            address(wrong)

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import TopologicalSorter
 
-import tenacity
-
 from catchment import naming
 from catchment.connected import Connected
-from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError, Stopped, refused
-from catchment.events import (
-    Event,
-    Noticed,
-    Reached,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    StepRetried,
-    StepStarted,
-)
+from catchment.errors import ConfigError, Conflict, Stopped
+from catchment.events import Reached, RunFinished, RunStarted, StepFinished, StepStarted
+from catchment.execution import Doing, Telling, alone, in_words, tried
 from catchment.gold.build import Built, build_gold, publish_gold
 from catchment.interfaces import Listener, Tell
 from catchment.plan import needs
 from catchment.project import Project
 from catchment.records import Order, Step
-
-_BUG = "this is a bug: catchment --debug run shows where"
-_log = logging.getLogger(__name__)
-
-_TRIES = 3
-# Two runs at once, or compaction going on beside one, lose a race now and then; each loss is another's progress.
-_TRIES_IN_CONFLICT = 12
 
 _Outcome = str  # done, nothing_new, failed, skipped, stopped
 
@@ -62,6 +42,7 @@ def run(
     `StepFinished` says why. Raises ConfigError for a target, or a step with an order, that is not there.
     """
     name, _ = project.target(target)
+    project = project.on(name)
     asked = orders or {}
     taking = {step.name for step in steps if step.kind in ("land", "refine")}
     gold = {step.name for step in steps if step.kind == "model"}
@@ -72,25 +53,7 @@ def run(
         verbs = sorted({asked[found].verb for found in unknown})
         message = f"cannot {' or '.join(verbs)} {', '.join(sorted(unknown))}: not among the tables of this run"
         raise ConfigError(message, hint="name silver tables, such as --rebuild silver.sales")
-    return _Run(project, name, steps, _Telling(listeners), jobs, asked, stop or threading.Event()).execute()
-
-
-class _Telling:
-    """Every listener hears every event, one at a time; what one of them raises is said once and stops nothing."""
-
-    def __init__(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = list(listeners)
-        self._lock = threading.RLock()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            for listener in list(self._listeners):
-                try:
-                    listener.on(event)
-                except Exception as error:
-                    self._listeners.remove(listener)
-                    words = f"{type(listener).__name__} failed and hears no more: {type(error).__name__}: {error}"
-                    self(Noticed(step="", kind="listener", message=words))
+    return _Run(project, name, steps, Telling(listeners), jobs, asked, stop or threading.Event()).execute()
 
 
 @dataclass
@@ -115,7 +78,7 @@ class _Run:
         self.tell(RunStarted(run=self.id, project=self.project.name, target=self.target, steps=len(self.steps)))
         outcome = "failed"
         try:
-            with self._alone():
+            with alone(Connected.of(self.project, self.target), self.tell):
                 self._execute_all()
             outcome = self._outcome()
         except KeyboardInterrupt:
@@ -133,19 +96,6 @@ class _Run:
         if found & {"failed", "skipped"}:
             return "failed"
         return "done" if "done" in found else "nothing_new"
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """A courtesy: two runs at once are told of each other; that they do no harm is the fences' work."""
-        folder = Connected.of(self.project, self.target).state
-        folder.mkdir(exist_ok=True)
-        with (folder / f"run-{self.target}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                words = "another run of this project is going on; both are safe, each may find the other's work done"
-                self.tell(Noticed(step="", kind="second_run", message=words))
-            yield
 
     def _execute_all(self) -> None:
         order = TopologicalSorter(self.needs)
@@ -177,23 +127,13 @@ class _Run:
         self.tell(StepStarted(step=step.id, kind=step.kind, name=step.name))
         began = time.monotonic()
         try:
-            did = self._tried(step)
+            did = tried(lambda: self._do(step), step, self.tell)
         except Stopped:
             self._finish(step, "stopped", time.monotonic() - began)
-        except (CatchmentError, OSError) as error:
-            told = refused(error) if isinstance(error, OSError) else error
-            self._finish(step, "failed", time.monotonic() - began, cause=told.message, hint=told.hint)
         except Exception as error:
-            # A bug of ours, or a library's; the run goes on with what does not depend on it.
-            _log.debug("step %s", step.id, exc_info=True)
-            cause = f"{type(error).__name__}: {error}"
-            self._finish(
-                step,
-                "failed",
-                time.monotonic() - began,
-                cause=cause,
-                hint=_BUG,
-            )
+            # The run goes on with what does not depend on it.
+            cause, hint = in_words(error, step)
+            self._finish(step, "failed", time.monotonic() - began, cause=cause, hint=hint)
         else:
             self._finish(step, "done" if did else "nothing_new", time.monotonic() - began)
 
@@ -206,23 +146,6 @@ class _Run:
                 step=step.id, kind=step.kind, name=step.name, outcome=outcome, seconds=seconds, cause=cause, hint=hint
             )
         )
-
-    def _tried(self, step: Step) -> bool:
-        """The step, again after a transient error: three tries with back-off, more where another writer won."""
-
-        def again(state: tenacity.RetryCallState) -> bool:
-            error = state.outcome.exception() if state.outcome is not None else None
-            tries = _TRIES_IN_CONFLICT if isinstance(error, Conflict) else _TRIES
-            return isinstance(error, RetryableError) and state.attempt_number < tries
-
-        def told(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome is not None else None
-            self.tell(StepRetried(step=step.id, attempt=state.attempt_number + 1, message=str(error)))
-
-        retrying = tenacity.Retrying(
-            retry=again, wait=tenacity.wait_random_exponential(0.2, max=10), before_sleep=told, reraise=True
-        )
-        return retrying(self._do, step)
 
     def _do(self, step: Step) -> bool:
         self._stopping()
@@ -240,33 +163,19 @@ class _Run:
             raise Stopped(message)
 
     def _land(self, step: Step, connected: Connected) -> bool:
-        from catchment.bronze.land import Landing
-
-        feed = self.project.feed(step.name)
-        source = connected.feeding(feed)
-        engine = connected.engine(self.jobs)
+        source = connected.feeding(self.project.feed(step.name))
         try:
-            return Landing(step.id, feed, source, connected.lake, engine, self.tell, self._stopping).run()
+            return self._doing(step, connected, lambda doing: doing.land(source))
         finally:
             source.close()
-            engine.close()
 
     def _refine(self, step: Step, connected: Connected) -> bool:
-        from catchment.silver.step import Refining
+        return self._doing(step, connected, Doing.refine)
 
-        name = step.name.partition(".")[2]
+    def _doing(self, step: Step, connected: Connected, do: Callable[[Doing], bool]) -> bool:
         engine = connected.engine(self.jobs)
         try:
-            return Refining(
-                step=step.id,
-                table=connected.silver(name),
-                lake=connected.lake,
-                reads=connected.reads,
-                engine=engine,
-                tell=self.tell,
-                stopping=self._stopping,
-                order=self.orders.get(step.name),
-            ).run()
+            return do(Doing(step, connected, engine, self.tell, self._stopping, self.orders.get(step.name)))
         finally:
             engine.close()
 

@@ -1,0 +1,95 @@
+"""`catchment stream`: what is new, from the sources to silver, until somebody stops it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+
+import click
+
+from catchment.cli.invocation import Invocation, examples, select_option, target_option
+from catchment.cli.signals import stoppable
+from catchment.cli.terminal import note
+from catchment.errors import ConfigError
+
+# Whoever stops a stream gets what he asked for.
+EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
+
+
+@click.command(
+    epilog=examples(
+        "catchment stream",
+        "catchment stream --until-idle",
+        "catchment stream --select drops.users+ --for 10m --health 127.0.0.1:8090",
+    )
+)
+@select_option
+@click.option("--until-idle", is_flag=True, help="Stop once every stream was read to its end and silver has it all.")
+@click.option("--for", "length", metavar="TIME", help="Stop after so long, such as 10m or 2 hours.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Refine so many tables at once.")
+@click.option(
+    "--health", "address", metavar="HOST:PORT", help="Answer /health, /ready and /status there, such as 127.0.0.1:8090."
+)
+@target_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print events, one JSON object a line (docs/reference/events.md)."
+)
+@click.pass_obj
+def stream(
+    invocation: Invocation,
+    select: Sequence[str],
+    until_idle: bool,
+    length: str | None,
+    jobs: int,
+    address: str | None,
+    target: str | None,
+    as_json: bool,
+) -> int:
+    """Land and refine what is new, and go on until stopped.
+
+    The steps of `catchment run` but for gold, at the paces of catchment.yaml (`every` of a source, `stream`). A step
+    that fails is tried again and holds up only what needs it. Ctrl-C stops after the commit that is being made; pressed
+    again, at once. Exit code 1 where a step still fails at the end.
+    """
+    from catchment.observe.history import History
+    from catchment.observe.jsonl import JsonLines
+    from catchment.observe.streaming import StreamConsole
+    from catchment.outlook import steps
+    from catchment.stream.going import Wanted
+    from catchment.stream.going import stream as follow
+
+    wanted = Wanted(
+        until_idle=until_idle,
+        seconds=None if length is None else _seconds(length),
+        jobs=jobs,
+        health=None if address is None else _address(address),
+    )
+    project = invocation.load()
+    history = History(project.folder, report=lambda message: note(f"note: {message}"))
+    redraw = sys.stderr.isatty() and not as_json
+    columns = shutil.get_terminal_size().columns if redraw else None
+    told = JsonLines(sys.stdout) if as_json else StreamConsole(sys.stderr, redraw=redraw, columns=columns)
+    # On a terminal the cursor stands behind how it stands.
+    with stoppable(("\n" if redraw else "") + "stopping after this commit") as stop:
+        chosen = steps(project, target, select)
+        outcome = follow(project, target, chosen, wanted=wanted, listeners=[told, history], stop=stop)
+    return EXIT_CODES[outcome]
+
+
+def _seconds(text: str) -> float:
+    from catchment.reading.durations import seconds
+
+    found = seconds(text)
+    if not found:
+        message = f"--for {text} is no length of time"
+        raise ConfigError(message, hint="write 30s, 10m or 2 hours")
+    return float(found)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65_535:
+        message = f"--health {text} is no address"
+        raise ConfigError(message, hint="write 127.0.0.1:8090")
+    return host.strip("[]") or "127.0.0.1", int(port)

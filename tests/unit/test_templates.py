@@ -31,6 +31,9 @@ TABLES = (
     ("shop", "products", "data/products"),
     ("shop", "transactions", "data/transactions"),
     ("shop", "events", "data/user_events"),
+    ("shop", "catalogue", "data/catalogue"),
+    ("shop", "sessions", "data/sessions"),
+    ("shop", "reviews", "data/reviews"),
     ("sales", "sales", "data"),
 )
 FILLED = ("shop", "sales")
@@ -222,11 +225,11 @@ def layers_of(manifest: dict[str, Any]) -> dict[str, list[str]]:
 
 def test_gold_has_the_models_of_a_shop_in_three_layers(manifests: dict[str, Any]) -> None:
     assert layers_of(manifests["shop"]) == {
-        "stg": ["stg_events", "stg_products", "stg_transactions", "stg_users"],
+        "stg": ["stg_catalogue", "stg_events", "stg_products", "stg_reviews", "stg_transactions", "stg_users"],
         "std": ["dim_date", "dim_products", "dim_users"],
         "cur": [
             "business_metrics", "daily_sales", "fct_sessions", "fct_transactions", "funnel", "product_performance",
-            "user_value",
+            "product_reviews", "user_value",
         ],
     }  # fmt: skip
     models = models_of(manifests["shop"]).values()
@@ -283,6 +286,21 @@ def test_only_stg_reads_silver_and_only_one_layer_below(manifests: dict[str, Any
 def test_no_model_asks_for_the_time_of_day(made: dict[str, Path], name: str) -> None:
     clock = re.compile(r"current_(date|time)|\b(now|today|random)\s*\(", re.IGNORECASE)
     assert not [path.name for path in (made[name] / "gold").rglob("*.sql") if clock.search(path.read_text())]
+
+
+def test_the_shop_has_a_target_of_real_systems_and_the_default_one_needs_none(shop: Path) -> None:
+    project = load_project(shop)
+    assert {source.type for source in project.on(None).sources.values()} == {"files"}
+    there = {name: source.type for name, source in project.on("services").sources.items()}
+    assert there == {
+        "drops": "postgres",
+        "clicks": "files",
+        "catalogue": "mongodb",
+        "visits": "redis",
+        "feedback": "graphql",
+        "api": "rest",
+    }
+    assert project.on("services").streams() == project.on(None).streams()
 
 
 def test_the_shop_keeps_every_version_of_a_user_and_looks_events_up_as_of_their_time(shop: Path) -> None:

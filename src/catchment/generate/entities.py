@@ -125,7 +125,7 @@ USER_COLUMNS = """
          else iso(r.updated) end as updated_at
 """
 USER_FROM = """
-    from user_rows r join (select *, lower(strip_accents(first_name || '.' || last_name)) || no || '@mail.example'
+    from {rows} r join (select *, lower(strip_accents(first_name || '.' || last_name)) || no || '@mail.example'
     as email from people) p on p.no = r.no
 """
 
@@ -170,7 +170,7 @@ PRODUCT_COLUMNS = """
     p.brand, p.thing || ', ' || lower(p.subcategory) || ' by ' || p.brand as description,
     pick(r.g, 2, 100) >= 3 as is_active, iso(p.created) as created_at, iso(r.updated) as updated_at
 """
-PRODUCT_FROM = " from product_rows r join goods p on p.no = r.no "
+PRODUCT_FROM = " from {rows} r join goods p on p.no = r.no "
 
 
 def names() -> dict[str, object]:

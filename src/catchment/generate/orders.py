@@ -90,7 +90,7 @@ TRANSACTION_COLUMNS = """
 """
 TRANSACTION_FROM = """
     from (select *, case kind when 'negative_amounts' then -1 when 'zero_amounts' then 0 else 1 end as sign
-          from transactions_rows) r
+          from {rows}) r
     join people p on p.no = r.user_no
 """
 

@@ -32,7 +32,7 @@ PAGES = {
     "gold": "gold/daily_sales.html",
     "lineage": "lineage.html",
     "list": "gold.html",
-    "bronze": "bronze/drops__user_events.html",
+    "bronze": "bronze/clicks__user_events.html",
     "source": "sources/drops.html",
 }
 

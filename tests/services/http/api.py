@@ -26,7 +26,7 @@ def source(server: ApiServer, folder: Path, *, kind: str = "rest", name: str = "
     """A source by its keys in catchment.yaml; `url` is the server's unless given."""
     told = {"type": kind, "url": server.url + ("/graphql" if kind == "graphql" else ""), **keys}
     model: Any = (RestKeys if kind == "rest" else GraphQLKeys).model_validate(told, by_alias=True, by_name=False)
-    given = {key: getattr(model, key) for key in type(model).model_fields if key not in ("type", "streams")}
+    given = {key: getattr(model, key) for key in type(model).model_fields if key not in ("type", "streams", "every")}
     made: Source = (RestSource if kind == "rest" else GraphQLSource)(name, model.streams, folder, **given)
     return made
 

@@ -12,7 +12,7 @@ from catchment.errors import CatchmentError, ConfigError, DataError, RetryableEr
 from catchment.generate.routes import Answered, Asked, Collection
 from catchment.generate.server import ApiServer, Fault, Limit, Tokens
 from catchment.interfaces import Source
-from catchment.records import Batch, Budget
+from catchment.records import Batch, Budget, Cursor
 from catchment.testing.proxy import FaultProxy
 from tests.services.http.api import REVIEWS, collection, ids, land, record, reviews, source
 
@@ -112,6 +112,22 @@ def test_connections_that_are_dropped_and_slow_lose_nothing(server: ApiServer, m
         with pytest.raises(RetryableError) as stopped:
             land(made(url=f"http://127.0.0.1:{proxy.port}"), cursor)
         assert "running" in (stopped.value.hint or "")
+
+
+def test_a_plan_says_at_least_so_many_pages_where_more_may_follow(
+    made: Made, server: ApiServer, held: Collection
+) -> None:
+    def told(since: Cursor | None, **keys: Any) -> tuple[int, bool]:
+        found = made({**PAGED, **keys})
+        described = found.describe(found.feeds()[0], since)
+        return described.items, described.at_least
+
+    assert told(None) == (1, True)
+    _, cursor = land(made())
+    assert told(cursor) == (0, False)
+    held.records.append(record(12))
+    assert told(cursor) == (1, False)
+    assert told(None, cursor=None) == (1, True)
 
 
 def test_an_answer_that_keeps_silent_too_long_is_told(server: ApiServer, made: Made) -> None:

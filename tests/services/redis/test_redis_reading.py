@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 import redis
-from tests.services.redis.conftest import Asking, RedisServer
+from tests.services.redis.conftest import Asking
+from tests.services.redis.server import RedisServer
 from tests.services.servers import free_port, running
 
 from catchment.errors import ConfigError, DataError, RetryableError

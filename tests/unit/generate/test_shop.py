@@ -23,6 +23,7 @@ import pytest
 from catchment.errors import ConfigError
 from catchment.generate import Dirt, Manifest, Traffic, generate_shop
 from catchment.generate.dirt import KINDS_OF
+from catchment.generate.shop import make_shop
 
 START = date(2026, 10, 22)  # a Thursday
 SMALL: dict[str, Any] = {"start": START, "days": 12, "users": 300, "traffic": Traffic(0.6, 0.3)}
@@ -334,6 +335,48 @@ def test_impossible_rates_are_refused(rates: dict[str, float], words: str) -> No
 def test_a_shop_without_days_or_users_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="a shop needs"):
         generate_shop(tmp_path, **{**SMALL, **wrong})
+
+
+@pytest.mark.parametrize(("table", "key"), [("users", "user_id"), ("products", "product_id"), ("transactions", None)])
+def test_a_database_gets_the_rows_of_the_files_without_those_that_it_would_refuse(
+    dirty: Shop, table: str, key: str | None
+) -> None:
+    key = key or "transaction_id"
+    pieces = dirty[1].pieces.to_pylist()
+    refused = {(p["file"], p["row"]) for p in pieces if p["table"] == table and p["kind"] in dirty[1].refused}
+    good = [row for file, _, number, row in read(dirty, table) if (file, number) not in refused]
+    with make_shop(dirt=DIRTY, **SMALL) as shop:
+        rows = shop.rows(table).to_pylist()
+    told = Counter((row[key], instant(row["updated_at"])) for row in rows)
+    assert told == Counter((row[key], instant(row["updated_at"])) for row in good)
+    assert all(row["updated_at"][-1] == "Z" for row in rows)
+    assert [int(row["_day"]) for row in rows] == sorted(int(row["_day"]) for row in rows)
+
+
+def test_what_lies_in_other_systems_tells_of_the_same_shop(clean: Shop) -> None:
+    def lines(table: str) -> list[dict[str, Any]]:
+        text = (clean[0] / f"data/{table}/{table}.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    catalogue, sessions, reviews = lines("catalogue"), lines("sessions"), lines("reviews")
+    assert {one["_id"] for one in catalogue} == {row["product_id"] for _, _, _, row in read(clean, "products")}
+    assert len({tuple(sorted(one["attributes"])) for one in catalogue}) >= 5  # of many shapes
+    users = {row["user_id"] for _, _, _, row in read(clean, "users")}
+    bought = {
+        (row["user_id"], row["product_id"])
+        for _, _, _, row in read(clean, "transactions")
+        if row["status"] == "completed"
+    }
+    assert len(reviews) > 50
+    assert {(one["userId"], one["productId"]) for one in reviews} <= bought
+    assert len(sessions) > 50
+    assert {one["value"]["user_id"] for one in sessions} <= users
+    last = sessions_of(clean)
+    for one in sessions:
+        events = last[one["key"].removeprefix("session:")]
+        assert one["value"]["began_at"] == events[0]["timestamp"]
+        assert (one["value"]["seen_at"], one["value"]["pages"]) == (events[-1]["timestamp"], str(len(events)))
+    assert len(lines("rates")) == 6 * SMALL["days"]
 
 
 def test_the_guide_tells_the_figures_of_the_shop_that_init_writes(tmp_path: Path) -> None:

@@ -335,7 +335,7 @@ def small(tmp_path: Path, program: str) -> tuple[Shop, Dbt]:
 def test_asked_to_stop_dbt_is_ended_and_the_build_dropped(
     tmp_path: Path, stubborn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchment.gold.process._PATIENCE_S", 0.5)
+    monkeypatch.setattr("catchment.leash._PATIENCE_S", 0.5)
     deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)" if stubborn else ""
     shop, dbt = small(
         tmp_path, f"import pathlib, signal, time\n{deaf}\npathlib.Path({str(tmp_path)!r}, 'up').touch()\ntime.sleep(60)"

@@ -23,7 +23,14 @@ from catchment.lineage import ROWS, Graph, lineage, spelled
 from catchment.project import load_project
 
 LIST = Path(__file__).with_name("shop_lineage.txt")
-STREAMS = {"U": "drops.users", "P": "drops.products", "T": "drops.transactions", "E": "drops.user_events"}
+STREAMS = {
+    "U": "drops.users",
+    "P": "drops.products",
+    "T": "drops.transactions",
+    "E": "clicks.user_events",
+    "C": "catalogue.products",
+    "R": "feedback.reviews",
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,23 @@ def test_a_field_of_a_source_goes_into_every_column_that_the_list_made_by_hand_s
     assert found == {f"gold.{column}" for column, fields in by_hand() if "drops.users.country" in fields}
 
 
+def test_a_table_is_told_by_the_columns_of_its_contract_and_ours_only_by_their_names(shop: Traced) -> None:
+    def told(*words: str) -> list[str]:
+        return [line.split(" ")[0] for line in shop.call(lineage_command, *words, "--to-sources").stdout.splitlines()]
+
+    assert told("silver.users")
+    assert {name for name in told("silver.users") if "._" in name} <= {
+        "silver.users._valid_from",
+        "silver.users._valid_to",
+    }
+    start = json.loads(shop.call(lineage_command, "silver.transactions", "--json").stdout)["start"]
+    assert [one["column"] for one in start if one["column"].startswith("_")] == []
+    assert ("silver.users", "_load") in shop.graph.places("silver.users")
+    assert json.loads(shop.call(lineage_command, "silver.users._load", "--json").stdout)["start"] == [
+        {"table": "silver.users", "column": "_load"}
+    ]
+
+
 def test_rows_that_a_field_decides_are_met_but_what_is_made_of_them_only_with_rows(shop: Traced) -> None:
     assert "rows of gold.daily_sales" in shop.goes_into("gold.dim_users.country")
     assert "gold.daily_sales.revenue" not in shop.goes_into("gold.dim_users.country")
@@ -112,19 +136,21 @@ def test_the_board_of_the_shop_shows_countries_and_nothing_that_is_private(shop:
 
 
 def test_a_field_within_a_document_is_met_by_what_holds_it_and_by_what_lies_inside(shop: Traced) -> None:
-    assert shop.graph.places("drops.user_events.properties") == [
-        ("drops.user_events", "properties.results_count"),
-        ("drops.user_events", "properties.amount"),
-        ("drops.user_events", "properties"),
+    assert shop.graph.places("clicks.user_events.properties") == [
+        ("clicks.user_events", "properties.results_count"),
+        ("clicks.user_events", "properties.amount"),
+        ("clicks.user_events", "properties"),
     ]
-    assert {"silver.events.amount", "silver.events.properties"} <= shop.goes_into("drops.user_events.properties.amount")
-    assert "silver.events.results_count" not in shop.goes_into("drops.user_events.properties.amount")
+    assert {"silver.events.amount", "silver.events.properties"} <= shop.goes_into(
+        "clicks.user_events.properties.amount"
+    )
+    assert "silver.events.results_count" not in shop.goes_into("clicks.user_events.properties.amount")
 
 
 def test_a_bronze_table_and_a_json_path_name_the_same_as_the_stream_and_its_field(shop: Traced) -> None:
     graph = shop.graph
     assert graph.places("bronze.drops__users.country") == graph.places("drops.users.country")
-    assert graph.places("Drops.user_events.$.timestamp") == [("drops.user_events", "timestamp")]
+    assert graph.places("Clicks.user_events.$.timestamp") == [("clicks.user_events", "timestamp")]
 
 
 @pytest.mark.parametrize(

@@ -424,6 +424,35 @@ def test_a_folder_with_its_own_files_is_a_source_and_may_be_called_as_the_packag
     assert not list(asking.folder.rglob("__pycache__/__init__*"))
 
 
+def test_a_file_of_the_folder_that_is_imported_when_the_function_is_called_is_run_as_it_says_now(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    late = """
+        @dlt.resource
+        def rows():
+            from .deep import number, plain
+            from .deep.number import VALUE
+            yield {"n": VALUE, "plain": plain.__name__.rpartition(".")[2]}
+
+        @dlt.source
+        def api():
+            return rows
+    """
+    asking.write(late, "sources/late/__init__.py")
+    asking.write("VALUE = 1", "sources/late/deep/number.py")
+    asking.write("", "sources/late/deep/plain.py")
+    asking.place = "sources/late:api"
+    assert asking.read(stream=Stream("rows"))[0] == [{"n": 1, "plain": "plain"}]
+    number = asking.folder / "sources/late/deep/number.py"
+    before = number.stat()
+    number.write_text(number.read_text(encoding="utf-8").replace("VALUE = 1", "VALUE = 2"), encoding="utf-8")
+    os.utime(number, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert asking.read(stream=Stream("rows"))[0] == [{"n": 2, "plain": "plain"}]
+    assert not list(asking.folder.rglob("__pycache__"))
+    assert sum(type(finder).__name__ == "_Files" for finder in sys.meta_path) == 1
+
+
 def test_a_source_that_dlt_ships_reads_an_api_with_the_settings_of_the_project(
     asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from catchment import leash
 from catchment.errors import CatchmentError, ConfigError, DataError, ProjectProblems, RetryableError
 from catchment.project import load_project
 from catchment.records import Batch, Budget, Cursor
@@ -210,7 +211,7 @@ def test_a_whole_run_that_fails_leaves_nothing(shop: Shop) -> None:
 
 
 def test_a_tap_that_hangs_is_ended_even_where_it_does_not_want_to(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(singer_tap, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(leash, "_PATIENCE_S", 0.5)
     shop.put(0, 1)
     shop.put(2)
     shop.config = {"at": 2, "how": "hang"}
@@ -237,7 +238,7 @@ def test_who_waits_for_a_tap_that_says_nothing_can_stop_between_two_batches(shop
 def test_a_source_that_is_closed_in_the_middle_of_a_read_leaves_no_tap(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(singer_tap, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(leash, "_PATIENCE_S", 0.5)
     for page in range(3):
         shop.put(page)
     shop.config = {"at": 2, "how": "hang"}

@@ -248,6 +248,17 @@ def test_what_is_wrong_is_said_in_words(outside: Outside) -> None:
         assert stopped.value.hint is not None
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"), [("order", "orders"), ("main.order", "main.orders"), ("mian.orders", "orders")]
+)
+def test_a_slip_of_the_pen_in_a_table_is_told_with_the_nearest_one(outside: Outside, said: str, meant: str) -> None:
+    outside.run("CREATE TABLE orders (id INTEGER)")
+    outside.run("CREATE TABLE places (id INTEGER)")
+    source = outside.source(table=said)
+    (finding,) = source.probe(source.feeds()[0])
+    assert finding.hint == f"did you mean `{meant}`?"
+
+
 def test_a_driver_that_is_not_there_is_told_with_one_that_can_be_had(outside: Outside) -> None:
     outside.run("CREATE TABLE rows (id INTEGER)")
     with pytest.raises(MissingExtra, match="package `MySQLdb` is not installed") as stopped:

@@ -1,0 +1,115 @@
+"""Topics of the target's broker."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from catchment.reading.kinds.keys import SourceKeys, StreamKeys
+from catchment.settings import has_references
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+class TopicStream(StreamKeys):
+    """A topic, landing in one bronze table, one row a message."""
+
+    topic: Annotated[
+        str | None,
+        Field(description="The topic that is read; by default the stream's name."),
+    ] = None
+    format: Annotated[
+        Literal["json", "text", "avro", "protobuf", "debezium"],
+        Field(
+            description="What a message is: `json`, one document; `text`, any UTF-8, in the column `value`; `avro` or"
+            " `protobuf`, one document, read by the schema that it was written with; `debezium`, an envelope of"
+            " Debezium as JSON, with or without its schema, landing as a change of a row."
+        ),
+    ] = "json"
+    schema_: Annotated[
+        str | None,
+        Field(
+            alias="schema",
+            min_length=1,
+            description="`avro`, `protobuf`: a file of the project with the schema, for messages without a registry."
+            " Without it each message names its schema in the target's `registry`.",
+        ),
+    ] = None
+    message: Annotated[
+        str | None,
+        Field(min_length=1, description="`protobuf` with `schema`: the type of the messages; by default the first."),
+    ] = None
+    from_: Annotated[
+        Literal["earliest", "latest"],
+        Field(
+            alias="from",
+            description="Where the first read begins: at the first message that is kept, or behind the last one that is"
+            " there then.",
+        ),
+    ] = "earliest"
+    on_gap: Annotated[
+        Literal["stop", "continue"],
+        Field(
+            description="What to do when messages went before they were read: stop and say which, or go on with the"
+            " first one that is kept and tell how many are lost."
+        ),
+    ] = "stop"
+    tombstones: Annotated[
+        Literal["row", "defect"],
+        Field(
+            description="What a message without a value is: a row whose document is null, or a defect. Those of"
+            " Debezium follow a delete, say nothing more and are left out."
+        ),
+    ] = "row"
+
+    @property
+    def brings_documents(self) -> bool:
+        return self.format != "text"
+
+    @property
+    def brings_changes(self) -> bool:
+        return self.format == "debezium"
+
+    @field_validator("topic")
+    @classmethod
+    def _name(cls, name: str | None) -> str | None:
+        if name is not None and not has_references(name) and _NAME.fullmatch(name) is None:
+            message = f"`{name[:40]}` is no name of a topic"
+            raise ValueError(message, "write letters, digits, `.`, `_` and `-`, at most 249 of them")
+        return name
+
+    @model_validator(mode="after")
+    def _schemas(self) -> TopicStream:
+        if self.schema_ is not None and self.format not in ("avro", "protobuf"):
+            message = f"`schema` says nothing of format {self.format}"
+            raise ValueError(message, "remove it, or write format: avro or format: protobuf")
+        if self.message is not None and (self.format != "protobuf" or self.schema_ is None):
+            message = "`message` chooses among the types of a file of Protobuf"
+            raise ValueError(message, "remove it, or write format: protobuf and schema: with the file")
+        return self
+
+    @model_validator(mode="after")
+    def _tombstones(self) -> TopicStream:
+        if self.brings_changes and "tombstones" in self.model_fields_set:
+            message = "`tombstones` says nothing of Debezium's: each follows a delete, and is left out"
+            raise ValueError(message, "remove it")
+        return self
+
+
+class TopicSource(SourceKeys):
+    """Topics of the target's broker: JSON, text, Avro, Protobuf, or changes as Debezium tells them."""
+
+    reads_topics: ClassVar[bool] = True
+    reads_schemas: ClassVar[bool] = True
+
+    example: ClassVar[str] = """\
+clicks:
+  type: topic
+  streams:
+    user_events: {topic: user_events}
+"""
+
+    type: Literal["topic"]
+    streams: Annotated[dict[str, TopicStream], Field(min_length=1, description="What it gives, by name.")]

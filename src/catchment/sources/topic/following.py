@@ -1,0 +1,272 @@
+"""One read of a topic: from the offsets in the cursor to those that are next when it begins, partition by partition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import pyarrow.compute as pc
+
+from catchment.errors import ConfigError, DataError, Passed
+from catchment.naming import did_you_mean
+from catchment.records import JSON, Batch, Budget, Cursor, Description, Notice
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catchment.interfaces import Broker
+    from catchment.sources.topic.rows import Maker
+
+
+class Reads(Protocol):
+    """What a project says about where a topic's messages are read from."""
+
+    @property
+    def from_(self) -> Literal["earliest", "latest"]: ...
+    @property
+    def on_gap(self) -> Literal["stop", "continue"]: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a topic was read: by partition the next offset, and the time of the last message that was read."""
+
+    topic: str
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    instants: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, topic: str, since: Cursor | None, feed: str) -> Place:
+        """Raises ConfigError where the cursor is another topic's."""
+        if since is None:
+            return cls(topic)
+        told = since.value
+        if told.get("topic") != topic:
+            message = f"{feed} was read from topic {told.get('topic')}; the project now says {topic}"
+            raise ConfigError(message, hint="write the topic as it was, or land the other one under another name")
+        offsets = {int(partition): offset for partition, offset in told["offsets"].items()}
+        return cls(topic, offsets, {int(partition): at for partition, at in told.get("at", {}).items()})
+
+    def cursor(self) -> Cursor:
+        """Partitions of which nothing was read are left out: they begin at 0."""
+        offsets: dict[str, JSON] = {str(number): self.offsets[number] for number in sorted(self.offsets)}
+        instants: dict[str, JSON] = {str(number): self.instants[number] for number in sorted(self.instants)}
+        read = {number: offset for number, offset in offsets.items() if offset}
+        return Cursor({"topic": self.topic, "offsets": read, **({"at": instants} if instants else {})})
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Messages of one partition that went before they were read: those from `after` on and before `first`.
+
+    `last` is the time of the last one that was read, `kept` that of the first one that is there, as far as known.
+    """
+
+    partition: int
+    after: int
+    first: int
+    last: datetime | None
+    kept: datetime | None
+
+    def __len__(self) -> int:
+        return self.first - self.after
+
+    def __str__(self) -> str:
+        which = f"{self.after:,}" if len(self) == 1 else f"{self.after:,} to {self.first - 1:,}"
+        lay = [
+            *([] if self.last is None else [f"the last one read is of {_shown(self.last)}"]),
+            *([] if self.kept is None else [f"the first one kept of {_shown(self.kept)}"]),
+        ]
+        return f"{which} of partition {self.partition}" + (f" ({', '.join(lay)})" if lay else "")
+
+
+class Following:
+    """One read. Messages that are written while it goes on are left to the next one."""
+
+    def __init__(self, broker: Broker, feed: str, topic: str, reads: Reads, since: Cursor | None) -> None:
+        self._broker = broker
+        self._feed = feed
+        self._topic = topic
+        self._reads = reads
+        self._since = Place.of(topic, since, feed)
+        self._is_first = since is None
+        self._next = dict(self._since.offsets)
+        self._instants = dict(self._since.instants)
+        self._lost: list[Notice] = []
+
+    def describe(self) -> Description:
+        """Raises Passed and DataError as `read` would."""
+        bounds = self._bounds()
+        if bounds is None:
+            return Description(item="message", notices=(self._absent(),) if self._is_first else ())
+        begins = self._begin(bounds, look=None)
+        if self._is_first and self._reads.from_ == "latest":
+            there = sum(until - first for first, until in bounds.values())
+            message = f"begins behind the {there:,} messages that are there (from: latest)"
+            return Description(1, 0, "place", (Notice("said", message, {"stream": self._feed}),))
+        self._pass_over(self._gaps(bounds, begins), begins)
+        new = sum(until - begins[partition] for partition, (_, until) in bounds.items())
+        notices = (*self._lost, *self._nearly_lost(bounds, begins))
+        return Description(1, 0, "gap", notices) if self._lost and not new else Description(new, 0, "message", notices)
+
+    def read(self, maker: Maker, budget: Budget) -> Iterator[Batch]:
+        """A load may end after any batch; what was lost is told with the batch that comes next."""
+        bounds = self._bounds()
+        if bounds is None:
+            return
+        wanted = budget.rows if self._is_first else None
+        self._next = self._begin(bounds, look=wanted)
+        self._pass_over(self._gaps(bounds, self._next), self._next)
+        ended, size, count = self._since, 0, 0
+        for messages in self._messages(bounds):
+            rows = maker.rows(messages, f"{self._topic}/{messages.column('partition')[0].as_py()}")
+            weight = _weight(messages)
+            size, count = size + weight, count + rows.num_rows
+            is_end = size >= budget.bytes
+            yield Batch(rows, self._place().cursor() if is_end else None, weight, self._told())
+            if is_end:
+                ended, size = self._place(), 0
+            if wanted is not None and count >= wanted:
+                break
+        moved = self._place().cursor() != ended.cursor() or (self._is_first and self._reads.from_ == "latest")
+        if moved or self._lost:
+            yield Batch(maker.schema.empty_table(), self._place().cursor(), 0, self._told())
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a message that was not read is there, at the latest after so long."""
+        if self._topic not in self._broker.topics():
+            time.sleep(seconds)
+            return self._topic in self._broker.topics()
+        bounds = self._broker.bounds(self._topic)
+        return self._broker.wait(self._topic, self._begin(bounds, look=None), seconds)
+
+    def _bounds(self) -> dict[int, tuple[int, int]] | None:
+        """First kept and next offset by partition; None where there is no such topic and never was."""
+        if self._is_first and self._topic not in self._broker.topics():
+            return None
+        bounds = dict(sorted(self._broker.bounds(self._topic).items()))
+        for partition, offset in self._since.offsets.items():
+            _, until = bounds.get(partition, (0, 0))
+            if until < offset:
+                message = (
+                    f"{self._feed}: messages up to {offset - 1:,} of {self._topic}/{partition} have landed, and it now"
+                    f" ends before {until:,}"
+                )
+                hint = "it was made anew, or put back from an older copy: land it under another name"
+                raise DataError(message, hint=hint)
+        return bounds
+
+    def _absent(self) -> Notice:
+        known = self._broker.topics()
+        near = did_you_mean(self._topic, known) or (f"there are {', '.join(known)}" if known else "there are none yet")
+        return Notice("nothing_found", f"there is no topic {self._topic}: {near}", {"stream": self._feed})
+
+    def _begin(self, bounds: Mapping[int, tuple[int, int]], look: int | None) -> dict[int, int]:
+        """The offset at which each partition is gone on with; one that is new since the last read from its beginning.
+
+        Who only wants a look is shown the last messages of a stream that begins behind them.
+        """
+        if not self._is_first:
+            return {partition: self._since.offsets.get(partition, 0) for partition in bounds}
+        if self._reads.from_ == "earliest":
+            return {partition: first for partition, (first, _) in bounds.items()}
+        return {partition: max(first, until - (look or 0)) for partition, (first, until) in bounds.items()}
+
+    def _gaps(self, bounds: Mapping[int, tuple[int, int]], begins: Mapping[int, int]) -> list[Gap]:
+        return [
+            self._gap(partition, begins[partition], first, until)
+            for partition, (first, until) in bounds.items()
+            if begins[partition] < first
+        ]
+
+    def _gap(self, partition: int, after: int, first: int, until: int) -> Gap:
+        last, kept = self._instants.get(partition), self._instant(partition, first, until)
+        return Gap(partition, after, first, None if last is None else datetime.fromisoformat(last), kept)
+
+    def _nearly_lost(self, bounds: Mapping[int, tuple[int, int]], begins: Mapping[int, int]) -> Iterator[Notice]:
+        """Partitions that retention takes from, and of which most of what is kept is not read.
+
+        Times would tell nothing: messages may be of long ago, and retention goes by when they were written.
+        """
+        for partition, (first, until) in bounds.items():
+            unread, kept = until - begins[partition], until - first
+            if first and not self._is_first and 2 * unread > kept:
+                message = (
+                    f"{unread:,} of the {kept:,} messages that {self._topic}/{partition} keeps are not read, and it has"
+                    " let go of older ones: land it more often, or let the topic keep them longer"
+                )
+                yield Notice("said", message, {"stream": self._feed, "partition": partition})
+
+    def _instant(self, partition: int, offset: int, until: int) -> datetime | None:
+        """The time of one message, None where it is not there."""
+        if offset >= until:
+            return None
+        try:
+            found = next(iter(self._broker.read(self._topic, {partition: offset}, {partition: offset + 1})), None)
+        except Passed:
+            return None
+        instant: datetime | None = None if found is None else found.column("at")[0].as_py()
+        return instant
+
+    def _pass_over(self, gaps: Sequence[Gap], places: dict[int, int]) -> None:
+        """Go on behind gaps, which are told. Raises Passed where the stream says stop."""
+        if not gaps:
+            return
+        count = sum(map(len, gaps))
+        what = f"{count:,} message{'' if count == 1 else 's'} of topic {self._topic}"
+        words = f"{what} went before they were read: {'; '.join(map(str, gaps))}"
+        if self._reads.on_gap == "stop":
+            hint = (
+                "go on with what is kept: on_gap: continue at the stream. That it does not happen again: a longer"
+                " retention of the topic, or runs closer together"
+            )
+            message = f"{self._feed}: {words}"
+            raise Passed(message, hint=hint)
+        ranges: dict[str, JSON] = {str(gap.partition): [gap.after, gap.first - 1] for gap in gaps}
+        detail = {"stream": self._feed, "topic": self._topic, "messages": count, "partitions": ranges}
+        self._lost.append(Notice("lost", words, detail))
+        places.update({gap.partition: gap.first for gap in gaps})
+
+    def _messages(self, bounds: Mapping[int, tuple[int, int]]) -> Iterator[pa.RecordBatch]:
+        """New messages, one partition after the other; each batch is read when it is given, as `_next` tells."""
+        for partition, (_, until) in bounds.items():
+            while self._next[partition] < until:
+                try:
+                    yield from self._partition(partition, until)
+                except Passed:
+                    first = min(self._broker.bounds(self._topic)[partition][0], until)
+                    if first <= self._next[partition]:
+                        raise
+                    # Retention took them while others were read.
+                    self._pass_over([self._gap(partition, self._next[partition], first, until)], self._next)
+                else:
+                    self._next[partition] = until
+
+    def _partition(self, partition: int, until: int) -> Iterator[pa.RecordBatch]:
+        begin = self._next[partition]
+        for messages in self._broker.read(self._topic, {partition: begin}, {partition: until}):
+            if messages.num_rows:
+                self._next[partition] = messages.column("offset")[-1].as_py() + 1
+                self._instants[partition] = messages.column("at")[-1].as_py().isoformat()
+                yield messages
+
+    def _place(self) -> Place:
+        return Place(self._topic, dict(self._next), dict(self._instants))
+
+    def _told(self) -> tuple[Notice, ...]:
+        """What was lost and not told yet."""
+        told, self._lost = tuple(self._lost), []
+        return told
+
+
+def _weight(messages: pa.RecordBatch) -> int:
+    """Bytes of keys and values."""
+    lengths = [pc.sum(pc.binary_length(messages.column(name))).as_py() for name in ("key", "value")]
+    return sum(length or 0 for length in lengths)
+
+
+def _shown(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,217 @@
+"""Messages as rows of bronze: whole batches at a time, and one by one only what is out of the ordinary."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catchment.sources.files.cuts import LONGEST_RECORD, not_text
+from catchment.sources.files.json_lines import DOCUMENT, Validity
+from catchment.sources.files.shape import LONGEST_RAW, OURS
+
+# What a message says beside its value.
+_BESIDE = (
+    ("message_key", pa.string()),
+    ("message_headers", pa.string()),
+    ("message_at", pa.timestamp("us", tz="UTC")),
+)
+
+# DuckDB reads NaN, Infinity and a comma before a bracket, of which JSON has none. Where a text looks like it, Python's
+# parser says whether it is so: these may stand inside of a string.
+_LOOSE = r"(?i)(?:^|[\[:,\s-])(?:nan|inf(?:inity)?)\s*(?:$|[,\]}])|,\s*[\]}]"
+
+NUMBER = 5  # bytes of a zero and the number of a schema
+
+TOO_LONG = f"a message of more than {LONGEST_RECORD >> 20} MB"
+
+
+class Maker(Protocol):
+    """Makes rows of messages of one partition, with the columns of `schema`."""
+
+    schema: pa.Schema
+
+    def rows(self, messages: pa.RecordBatch, origin: str) -> pa.Table: ...
+
+
+class Reading(Protocol):
+    """Makes text of what messages hold."""
+
+    def read(self, values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+        """A text for each value, null where there is none, and by place why one that is there cannot be read."""
+
+
+class Values:
+    """Values of messages as text, one format for all. What is none is null, and `defects` say why by place."""
+
+    def __init__(self, *, json: bool) -> None:
+        self._validity = Validity() if json else None
+
+    def read(self, values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+        """A tombstone is null and no defect. JSON is what RFC 8259 says, without blank lines at its end."""
+        too_long = np.asarray(pc.fill_null(pc.greater(pc.binary_length(values), LONGEST_RECORD), fill_value=False))
+        defects = dict.fromkeys(np.flatnonzero(too_long).tolist(), TOO_LONG)
+        wanted = np.asarray(values.is_valid()) & ~too_long
+        places = np.flatnonzero(wanted)
+        raw = values if wanted.all() else values.filter(pa.array(wanted))
+        text, good, reasons = _plain(raw) if self._validity is None else _checked(self._validity, raw)
+        defects |= {int(places[place]): reason for place, reason in reasons.items()}
+        return _spread(text, places[good], len(values)), dict(sorted(defects.items()))
+
+
+class Numbered:
+    """JSON that may begin with the number of its schema, as Confluent's serializers write it: it is taken off.
+
+    No JSON begins with a zero byte.
+    """
+
+    def __init__(self) -> None:
+        self._values = Values(json=True)
+
+    def read(self, values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+        numbered = pc.starts_with(values, pattern=b"\0")
+        if pc.any(numbered).as_py():
+            values = pc.if_else(numbered, pc.binary_slice(values, NUMBER), values)
+        return self._values.read(values)
+
+
+class Messages:
+    """Rows of a topic whose messages are documents, or text: the value, and what stands beside it."""
+
+    def __init__(self, values: Reading, *, documents: bool, tombstones: bool) -> None:
+        """`tombstones` are rows without a value, else defects."""
+        self.schema = pa.schema([*OURS, (DOCUMENT if documents else "value", pa.string()), *_BESIDE])
+        self._values = values
+        self._tombstones = tombstones
+
+    def rows(self, messages: pa.RecordBatch, origin: str) -> pa.Table:
+        values = messages.column("value")
+        text, defects = self._values.read(values)
+        if not self._tombstones:
+            empty = np.flatnonzero(np.asarray(values.is_null())).tolist()
+            defects = dict(sorted({**defects, **dict.fromkeys(empty, "a message without a value")}.items()))
+        keys, headers, instants = messages.column("key"), messages.column("headers"), messages.column("at")
+        return pa.Table.from_arrays(
+            [*ours(messages, origin, defects), text, key_text(keys), header_text(headers), instants], schema=self.schema
+        )
+
+
+def ours(messages: pa.RecordBatch, origin: str, defects: Mapping[int, str]) -> list[pa.Array]:
+    """Our columns: where each message was, and of those that are defects, by place, why and what they hold."""
+    count, values = messages.num_rows, messages.column("value")
+    raws, reasons = [], []
+    for place, reason in defects.items():
+        raw = values[place].as_py() or b""
+        kept = f"{reason}; the first {LONGEST_RAW:,} of {len(raw):,} bytes are kept"
+        reasons.append(kept if len(raw) > LONGEST_RAW else reason)
+        raws.append(raw[:LONGEST_RAW])
+    places = np.fromiter(defects, np.int64, len(defects))
+    return [
+        pa.repeat(pa.scalar(origin, pa.string()), count),
+        messages.column("offset"),
+        _spread(pa.array(reasons, pa.string()), places, count),
+        _spread(pa.array(raws, pa.binary()), places, count),
+    ]
+
+
+def key_text(keys: pa.Array) -> pa.Array:
+    """Keys as text; bytes that are no UTF-8 as `\\xff`."""
+    try:
+        return keys.cast(pa.string())
+    except pa.ArrowInvalid:
+        told = [None if key is None else key.decode(errors="backslashreplace") for key in keys.to_pylist()]
+        return pa.array(told, pa.string())
+
+
+def header_text(headers: pa.Array) -> pa.Array:
+    """Headers as a JSON object by name, null where there are none.
+
+    Pairs of name and value where a name stands twice; a value that is no UTF-8 stands as `{"base64": …}`.
+    """
+    count = len(headers)
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(headers), fill_value=0))
+    if not lengths.any():
+        return pa.nulls(count, pa.string())
+    flat = headers.flatten()
+    names, values = flat.field("name").to_pylist(), flat.field("value").to_pylist()
+    ends = np.cumsum(lengths).tolist()
+    told: list[str | None] = []
+    for length, end in zip(lengths.tolist(), ends, strict=True):
+        begin = end - length
+        told.append(_object(names[begin:end], values[begin:end]) if length else None)
+    return pa.array(told, pa.string())
+
+
+def _object(names: Sequence[str], values: Sequence[bytes | None]) -> str:
+    pairs = list(zip(names, map(_header, values), strict=True))
+    found = dict(pairs)
+    return json.dumps(found if len(found) == len(pairs) else pairs, ensure_ascii=False)
+
+
+def _header(value: bytes | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
+
+
+def _plain(raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
+    """Text as it is: good values, which ones they are, and by place why others are none."""
+    try:
+        return raw.cast(pa.string()), np.ones(len(raw), np.bool_), {}
+    except pa.ArrowInvalid:
+        told = [(place, not_text(value, "utf-8")) for place, value in enumerate(raw.to_pylist())]
+        reasons = {place: reason.replace("the row", "the message") for place, reason in told if reason is not None}
+        good = np.array([reason is None for _, reason in told])
+        return raw.filter(pa.array(good)).cast(pa.string()), good, reasons
+
+
+def _checked(validity: Validity, raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
+    """JSON as text: good values, which ones they are, and by place why others are none."""
+    text, good, found = validity.sort(raw, "utf-8")
+    reasons = {place: reason.replace("the row", "the message") for place, reason in found.items()}
+    suspects = np.flatnonzero(np.asarray(pc.match_substring_regex(text, _LOOSE))).tolist()
+    loose = {place: reason for place in suspects if (reason := _not_strict(text[place].as_py())) is not None}
+    if loose:
+        places = np.flatnonzero(good)
+        reasons |= {int(places[place]): reason for place, reason in loose.items()}
+        good = good.copy()
+        good[places[list(loose)]] = False
+        text = text.filter(pa.array(np.isin(np.arange(len(text)), list(loose), invert=True)))
+    return text, good, reasons
+
+
+def _not_strict(text: str) -> str | None:
+    """Why a text that DuckDB reads is no JSON; None where it is."""
+    try:
+        json.loads(text, parse_constant=_refused, parse_int=str, parse_float=str)
+    except ValueError as error:
+        return f"not valid JSON: {getattr(error, 'msg', error)}"
+    except RecursionError:
+        return None
+    return None
+
+
+def _refused(constant: str) -> None:
+    message = f"{constant} is no number of JSON"
+    raise ValueError(message)
+
+
+def _spread(values: pa.Array, places: Any, count: int) -> pa.Array:
+    """Values at their places among so many, nulls at the others; places ascend."""
+    if len(values) == count:
+        return values
+    if not len(values):
+        return pa.nulls(count, values.type)
+    index = np.zeros(count, np.int64)
+    absent = np.ones(count, np.bool_)
+    index[places] = np.arange(len(values))
+    absent[places] = False
+    return values.take(pa.array(index, mask=absent))

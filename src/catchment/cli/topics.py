@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from catchment.connected import Connected
     from catchment.interfaces import Broker
     from catchment.records import Message
 
@@ -125,9 +126,10 @@ def put(
     if text and path:
         message = "--text and --key exclude each other: a key is found in JSON only"
         raise click.UsageError(message)
-    broker = _broker(invocation, target)
+    connected = _connected(invocation, target)
+    broker = connected.broker
     if topic not in broker.topics():
-        _make(invocation, broker, topic, create=create)
+        _make(invocation, connected, topic, create=create)
     written, ends = _written(broker, topic, _messages(sys.stdin.buffer, path, text=text))
     if as_json:
         out_json({"topic": topic, "messages": written, "next": ends})
@@ -135,10 +137,42 @@ def put(
     note(f"{plural(written, 'message')} written to {topic}.")
 
 
+@topics.command("apply", epilog=examples("catchment topics apply", "catchment topics apply --yes"))
+@click.option("--yes", is_flag=True, help="Do it; without it the differences are only shown.")
+@target_option
+@json_option
+@click.pass_obj
+def apply(invocation: Invocation, yes: bool, target: str | None, as_json: bool) -> None:
+    """Make the topics of the target's broker what catchment.yaml declares under `topics`.
+
+    What is absent is created, retention, compaction and min_insync are set, partitions are added. Fewer partitions are
+    refused. Topics that are not declared stay as they are.
+    """
+    from catchment.declared import differences, specs
+
+    connected = _connected(invocation, target)
+    told = connected.broker.declare(specs(connected)) if yes else differences(connected)
+    if as_json:
+        out_json({"done": yes, "topics": list(told)})
+        return
+    for words in told:
+        out(words)
+    if not connected.project.topics:
+        note("No topic is declared: write topics: into catchment.yaml.")
+    elif not told:
+        note("Every topic is as it is declared.")
+    elif not yes:
+        note(f"Nothing was changed. {invocation.command('topics apply --yes')} does it.")
+
+
 def _broker(invocation: Invocation, target: str | None) -> Broker:
+    return _connected(invocation, target).broker
+
+
+def _connected(invocation: Invocation, target: str | None) -> Connected:
     from catchment.connected import Connected
 
-    return Connected.of(invocation.load(), target).broker
+    return Connected.of(invocation.load(), target)
 
 
 def _written(broker: Broker, topic: str, messages: Iterator[Message]) -> tuple[int, Mapping[int, int]]:
@@ -157,13 +191,15 @@ def _written(broker: Broker, topic: str, messages: Iterator[Message]) -> tuple[i
         written += len(batch)
 
 
-def _make(invocation: Invocation, broker: Broker, topic: str, *, create: bool) -> None:
+def _make(invocation: Invocation, connected: Connected, topic: str, *, create: bool) -> None:
+    from catchment.declared import specs
     from catchment.records import TopicSpec
 
     if not create:
         message = f"there is no topic {topic}"
         raise ConfigError(message, hint=f"{invocation.command(f'topics put {topic} --create')} makes it")
-    for words in broker.declare([TopicSpec(topic)]):
+    declared = {spec.name: spec for spec in specs(connected)}
+    for words in connected.broker.declare([declared.get(topic, TopicSpec(topic))]):
         note(words)
 
 

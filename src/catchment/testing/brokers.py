@@ -198,7 +198,8 @@ class BrokerPromises(BrokerReaching):
         assert len(broker.declare([spec])) == 1
         broker.write(spec.name, [Message(b"kept")])
         assert broker.declare([spec]) == []
-        assert broker.spec(spec.name) == spec
+        there = broker.spec(spec.name)
+        assert (there.name, there.partitions, there.retention_s) == (spec.name, spec.partitions, spec.retention_s)
         assert self.values(broker, spec.name) == [b"kept"]
 
     def test_a_topic_is_declared_once_by_many(self, place: Path) -> None:
@@ -226,6 +227,9 @@ class BrokerPromises(BrokerReaching):
         assert other.bounds(topic) == {0: (0, 1), 1: (0, 0), 2: (0, 0)}
         assert other.write(topic, [Message(b"new", partition=2)]) == {2: 1}
         assert self.values(broker, topic) == [b"old", b"new"]
+        # Who wrote and read before they were added sees them too.
+        assert broker.write(topic, [Message(b"newer", partition=2)]) == {2: 2}
+        assert self.values(other, topic) == [b"old", b"new", b"newer"]
         other.close()
 
     def test_fewer_partitions_are_refused(self, place: Path, broker: Broker) -> None:
@@ -240,6 +244,24 @@ class BrokerPromises(BrokerReaching):
         assert self.open(place).spec(topic).retention_s == 3600
         assert broker.declare([TopicSpec(topic, 3)]) == []
         assert broker.spec(topic).retention_s == 3600
+
+    def test_servers_that_a_topic_asks_for_are_kept_or_of_no_consequence(self, broker: Broker) -> None:
+        spec = TopicSpec(f"promises-{uuid.uuid4()}", 1, replication=1, min_insync=1)
+        assert len(broker.declare([spec])) == 1
+        assert broker.declare([spec]) == []
+        assert broker.spec(spec.name).replication in (None, 1)
+
+    def test_a_compacted_topic_is_one_or_is_refused(self, broker: Broker) -> None:
+        spec = TopicSpec(f"promises-{uuid.uuid4()}", 1, compact=True)
+        try:
+            broker.declare([spec])
+        except ConfigError as error:
+            assert spec.name in error.message  # noqa: PT017 - a broker may do either
+            assert spec.name not in broker.topics()
+        else:
+            assert broker.spec(spec.name).compact
+            assert broker.declare([spec]) == []
+            assert broker.declare([TopicSpec(spec.name, 1)]) == []
 
     @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "ä", "a" * 250])
     def test_a_name_that_cannot_be_is_refused(self, broker: Broker, name: str) -> None:

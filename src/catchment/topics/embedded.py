@@ -62,12 +62,13 @@ class EmbeddedBroker(Broker):
     def _declared(self, wanted: TopicSpec, change: bool) -> list[str]:
         there = self._place(wanted.name).spec()
         if there is None and not change:
-            return [f"topic {wanted.name}: would be new, with {wanted.partitions} partitions"]
+            return [f"topic {wanted.name}: would be new, with {_split(wanted.partitions)}"]
         if there is None:
             made = TopicFolder.create(self._folder / wanted.name, wanted)
             if made is not None:
                 kept = spoken(made.retention_s or 0)
-                return [f"topic {wanted.name}: new, {made.partitions} partitions, kept for {kept}"]
+                alone = "; this machine alone keeps it" if wanted.replication or wanted.min_insync else ""
+                return [f"topic {wanted.name}: new, {_split(made.partitions)}, kept for {kept}{alone}"]
             there = self.spec(wanted.name)
         told = _differences(there, wanted)
         if told and change:
@@ -271,9 +272,16 @@ def _check(spec: TopicSpec) -> None:
     if not 1 <= spec.partitions <= _MOST_PARTITIONS:
         message = f"topic {spec.name} cannot have {spec.partitions} partitions"
         raise ConfigError(message, hint=f"the embedded log has 1 to {_MOST_PARTITIONS} partitions a topic")
+    if spec.compact:
+        message = f"topic {spec.name} cannot be compacted by the embedded log"
+        raise ConfigError(message, hint="remove `compact` from the topic, or name a target whose broker is Kafka")
     if spec.retention_s is not None and spec.retention_s < 1:
         message = f"topic {spec.name} cannot be kept for {spec.retention_s} s"
         raise ConfigError(message, hint="write a length of time such as 7 days")
+
+
+def _split(partitions: int) -> str:
+    return f"{partitions} partition{'' if partitions == 1 else 's'}"
 
 
 def _differences(there: TopicSpec, wanted: TopicSpec) -> list[str]:

@@ -1,0 +1,1 @@
+"""Apache Kafka, or what speaks its protocol."""

@@ -1,0 +1,228 @@
+"""The topics of a cluster: which there are, how they are kept, where they begin and end; made and altered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import tenacity
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from catchment.errors import CatchmentError, ConfigError
+from catchment.naming import did_you_mean
+from catchment.records import TopicSpec
+from catchment.topics.kafka.words import NoSuchTopic, Words, log
+
+PATIENCE_S = 15.0
+_FIRST_S = 5.0  # who is there answers a first question sooner
+_KNOCK_S = 0.5
+
+_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_RETENTION, _POLICY, _INSYNC = "retention.ms", "cleanup.policy", "min.insync.replicas"
+
+
+class Admin:
+    """`settings` are librdkafka's own."""
+
+    def __init__(self, servers: str, settings: dict[str, Any], words: Words) -> None:
+        """Opens nothing."""
+        self._servers = servers
+        self._settings = settings
+        self._words = words
+
+    @cached_property
+    def _client(self) -> AdminClient:
+        """Connected. A wrong password is told at once and not when all patience is at its end."""
+        client = AdminClient(self._settings, logger=log)
+        until, patience = time.monotonic() + min(_FIRST_S, PATIENCE_S), _KNOCK_S
+        while True:
+            try:
+                client.list_topics("", timeout=patience)
+            except KafkaException as error:
+                client.poll(0)  # for `error_cb`
+                self._words.refuse_lasting("its topics")
+                if time.monotonic() > until:
+                    raise self._words.of(error.args[0], "its topics") from error
+                patience *= 2  # the way may be long
+            else:
+                return client
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.__dict__.pop("_client", None)
+
+    def _result(self, asked: Any, what: str) -> Any:
+        """What one call comes to. Raises as `Words` says."""
+        try:
+            return asked.result(PATIENCE_S)
+        except KafkaException as error:
+            self._client.poll(0)
+            told = self._words.of(error.args[0], what)
+        except TimeoutError:
+            told = self._words.of(KafkaError(KafkaError._TIMED_OUT), what)
+        raise self._absent(what) if isinstance(told, NoSuchTopic) else told
+
+    def _absent(self, topic: str) -> ConfigError:
+        cure = did_you_mean(topic, self.topics())
+        message = f"there is no topic {topic} in Kafka at {self._servers}" + (f"; {cure}" if cure else "")
+        return ConfigError(message, hint="`catchment topics list` shows those that there are")
+
+    # What there is.
+
+    def topics(self) -> Sequence[str]:
+        with self._words.told("its topics"):
+            found = self._client.list_topics(timeout=PATIENCE_S).topics
+        return sorted(name for name, topic in found.items() if topic.error is None and not name.startswith("__"))
+
+    def spec(self, topic: str) -> TopicSpec:
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        set_to = self._result(self._client.describe_configs([resource])[resource], topic)
+        parts = self._described(topic)
+        kept = int(set_to[_RETENTION].value)
+        return TopicSpec(
+            topic,
+            len(parts),
+            None if kept < 0 else kept // 1000,
+            compact="compact" in set_to[_POLICY].value,
+            replication=min(len(part.replicas) for part in parts),
+            min_insync=int(set_to[_INSYNC].value),
+        )
+
+    def _described(self, topic: str) -> Sequence[Any]:
+        found: Sequence[Any] = self._result(
+            self._client.describe_topics(TopicCollection([topic]))[topic], topic
+        ).partitions
+        return found
+
+    def partitions(self, topic: str) -> int:
+        return len(self._described(topic))
+
+    def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        places = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
+        firsts, ends = (self._offsets(places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        return {number: (first, ends[number]) for number, first in firsts.items()}
+
+    def _offsets(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+        committed = IsolationLevel.READ_COMMITTED
+        with self._words.told(places[0].topic):
+            for attempt in _patiently():
+                with attempt:
+                    asked = self._client.list_offsets(dict.fromkeys(places, spec), isolation_level=committed)
+                    return {place.partition: found.result(PATIENCE_S).offset for place, found in asked.items()}
+        raise AssertionError
+
+    # Made and altered.
+
+    def declared(self, wanted: TopicSpec, *, change: bool) -> list[str]:
+        """What differs, or was done about it, in words. Raises ConfigError for what cannot be."""
+        if wanted.partitions < 1:
+            message = f"topic {wanted.name} cannot have {wanted.partitions} partitions"
+            raise ConfigError(message, hint="a topic has one at least")
+        if wanted.name in self.topics():
+            return self._altered(self._settled(wanted.name), wanted, change=change)
+        split = f"{wanted.partitions} partition{'' if wanted.partitions == 1 else 's'}"
+        if not change:
+            return [f"topic {wanted.name}: would be new, with {split}"]
+        made = NewTopic(wanted.name, wanted.partitions, wanted.replication or -1, config=_configured(wanted))
+        try:
+            self._client.create_topics([made], operation_timeout=PATIENCE_S)[wanted.name].result(PATIENCE_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise self._words.of(error.args[0], wanted.name) from error
+            return self._altered(self._settled(wanted.name), wanted, change=change)
+        self._settled(wanted.name, wanted.partitions)
+        return [f"topic {wanted.name}: new, {split}"]
+
+    def _altered(self, there: TopicSpec, wanted: TopicSpec, *, change: bool) -> list[str]:
+        if wanted.partitions < there.partitions:
+            message = f"topic {there.name} has {there.partitions} partitions and cannot have {wanted.partitions}"
+            raise ConfigError(message, hint=f"write `partitions: {there.partitions}`, or take a new topic")
+        told, entries = differences(there, wanted)
+        if change and wanted.partitions > there.partitions:
+            more = NewPartitions(there.name, wanted.partitions)
+            asked = self._client.create_partitions([more], operation_timeout=PATIENCE_S)[there.name]
+            self._result(asked, there.name)
+            self._settled(there.name, wanted.partitions)
+        if change and entries:
+            self._set(there.name, entries)
+        return told
+
+    def _set(self, topic: str, entries: Mapping[str, str]) -> None:
+        set_to = AlterConfigOpType.SET
+        told = [ConfigEntry(name, value, incremental_operation=set_to) for name, value in entries.items()]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=told)
+        self._result(self._client.incremental_alter_configs([resource])[resource], topic)
+
+    def _settled(self, topic: str, partitions: int = 1) -> TopicSpec:
+        """A topic that was made or altered just now: one server of the cluster hears of it after another."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                found = self.spec(topic)
+                if len(self.bounds(topic)) >= partitions or time.monotonic() > until:
+                    return found
+            except CatchmentError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.02)
+
+
+def _configured(wanted: TopicSpec) -> dict[str, str]:
+    """What a project says of a topic, in Kafka's words."""
+    found = {} if wanted.retention_s is None else {_RETENTION: str(wanted.retention_s * 1000)}
+    if wanted.compact is not None:
+        found[_POLICY] = _policy(wanted)
+    if wanted.min_insync is not None:
+        found[_INSYNC] = str(wanted.min_insync)
+    return found
+
+
+def _policy(wanted: TopicSpec) -> str:
+    """A compacted topic loses old messages only where a retention is said."""
+    if not wanted.compact:
+        return "delete"
+    return "compact" if wanted.retention_s is None else "compact,delete"
+
+
+def differences(there: TopicSpec, wanted: TopicSpec) -> tuple[list[str], dict[str, str]]:
+    """What differs in words, and what to set."""
+    told, set_to = [], dict[str, str]()
+    if wanted.partitions > there.partitions:
+        words = "messages of one key may come into another partition from now on"
+        told.append(f"{wanted.partitions} partitions, were {there.partitions}; {words}")
+    if wanted.retention_s is not None and wanted.retention_s != there.retention_s:
+        was = "for ever" if there.retention_s is None else f"{there.retention_s:,} s"
+        told.append(f"kept for {wanted.retention_s:,} s, was {was}")
+        set_to[_RETENTION] = str(wanted.retention_s * 1000)
+    if wanted.compact is not None and wanted.compact != there.compact:
+        told.append("compacted, was not" if wanted.compact else "not compacted, was")
+        set_to[_POLICY] = _policy(wanted)
+    if wanted.min_insync is not None and wanted.min_insync != there.min_insync:
+        told.append(f"{_INSYNC} {wanted.min_insync}, was {there.min_insync}")
+        set_to[_INSYNC] = str(wanted.min_insync)
+    if wanted.replication is not None and wanted.replication != there.replication:
+        how = "only Kafka's own kafka-reassign-partitions changes it"
+        told.append(f"replication {there.replication}, not {wanted.replication}; {how}")
+    return [f"topic {there.name}: {words}" for words in told], set_to
+
+
+def _patiently() -> tenacity.Retrying:
+    """Tries again while partitions find their leaders."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda e: isinstance(e, KafkaException) and e.args[0].code() in _MOVING),
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        wait=tenacity.wait_exponential(0.02, max=0.5),
+        reraise=True,
+    )

@@ -1,0 +1,128 @@
+"""An Apache Kafka of one node in a folder of its own, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.services.servers import Server, free_port, listens, running
+
+HERE = Path(__file__).parent
+
+# A small heap and the quick compiler: up in two seconds.
+QUICK = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+FAST = ("-Xms1g", "-Xmx1g", "-XX:+UseG1GC")
+
+_SETTINGS = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
+controller.listener.names=CONTROLLER
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=8
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=2
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+log.segment.bytes=134217728
+# Kafka keeps messages by the time that they tell: some of the tests' are of 1971, and of 2199.
+log.retention.hours=-1
+log.message.timestamp.after.max.ms=9223372036854775807
+log.retention.check.interval.ms=500
+log.cleaner.dedupe.buffer.size=16777216
+num.network.threads=2
+num.io.threads=4
+# After `kill -9` a broker is refused until its old session has ended.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+"""
+
+
+@dataclass
+class Kafka:
+    """A broker that runs; `jars` is the folder of its jars."""
+
+    port: int
+    server: Server
+    jars: Path
+    guarded: int | None = None  # the port that wants a name and a password
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+def jars() -> Path:
+    """Raises AssertionError where they cannot be installed."""
+    installed = subprocess.run([HERE / "install.sh"], capture_output=True, text=True, check=False)
+    assert installed.returncode == 0, installed.stderr
+    return Path(installed.stdout.strip())
+
+
+@contextlib.contextmanager
+def started(
+    java: Sequence[str] = QUICK,
+    *,
+    settings: Sequence[str] = (),
+    advertised: int | None = None,
+    users: Mapping[str, str] | None = None,
+) -> Iterator[Kafka]:
+    """`advertised` is the port that it tells its clients, where that is not its own. Where there are `users`, by name
+    and password, it has a second port that lets nobody else in."""
+    found, port = jars(), free_port()
+    guarded = None if users is None else free_port()
+    folder = Path(tempfile.mkdtemp(prefix="catchment-kafka-"))
+    try:
+        properties = folder / "server.properties"
+        said = _SETTINGS.format(port=port, controller=free_port(), data=folder / "data", advertised=advertised or port)
+        if users is not None and guarded is not None:
+            said = _guarded(said, guarded, users)
+        properties.write_text("\n".join([said, *settings]))
+        classes = ["-cp", f"{found}/*"]
+        quiet = f"-Dlog4j2.configurationFile={HERE}/log4j2.properties"
+        formats = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster(), "-c", str(properties)]
+        made = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", quiet, *classes, *formats]
+        subprocess.run(made, check=True, capture_output=True, cwd=folder)
+        words = ["java", *java, quiet, *classes, "kafka.Kafka", str(properties)]
+        server = Server("kafka", words, lambda: listens(port), folder=folder)
+        with running(server):
+            yield Kafka(port, server, found, guarded)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _guarded(said: str, port: int, users: Mapping[str, str]) -> str:
+    """The settings with another listener."""
+    known = " ".join(f'user_{name}="{password}"' for name, password in users.items())
+    plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    for key in ("listeners=", "advertised.listeners="):
+        said = said.replace(f"\n{key}", f"\n{key}SASL_PLAINTEXT://127.0.0.1:{port},")
+    said = said.replace("protocol.map=", "protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,")
+    jaas = f"listener.name.sasl_plaintext.plain.sasl.jaas.config={plain} required {known};"
+    return f"{said}\nsasl.enabled.mechanisms=PLAIN\n{jaas}\n"
+
+
+def _cluster() -> str:
+    """22 characters, the first of which may be no `-`."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made

@@ -21,7 +21,11 @@ DIFFERENT = 1
 
 
 @click.command(
-    epilog=examples("catchment compare --env alice", "catchment compare silver.users gold.daily_sales --env alice")
+    epilog=examples(
+        "catchment compare --env alice",
+        "catchment compare silver.users gold.daily_sales --env alice",
+        "catchment compare live",
+    )
 )
 @click.argument("tables", nargs=-1)
 @click.option(
@@ -55,8 +59,13 @@ def compare(
     """Compare two places, table by table and row by row.
 
     An environment with its target, or two targets. The order of rows does not matter, nor in which steps they were
-    made. Exit code 0: all are equal; 1: some differ.
+    made. `catchment compare live` holds every live figure against a recount from silver. Exit code 0: all are equal;
+    1: some differ.
     """
+    if tuple(tables) == ("live",):
+        from catchment.cli.live import compared as recounted
+
+        return recounted(invocation, target, shown, as_json=as_json)
     from catchment.compare import compare as compared
 
     project = invocation.load()

@@ -1,0 +1,212 @@
+"""`catchment live`: figures of now, from silver's commits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from catchment.cli.invocation import Invocation, examples, json_option, target_option
+from catchment.cli.terminal import note, out, out_json
+from catchment.observe.words import aligned, plural
+
+if TYPE_CHECKING:
+    from catchment.connected import Connected
+    from catchment.figures import MetricStatus
+    from catchment.live.feeding import Fed
+    from catchment.live.recount import Recounted
+
+DIFFERENT = 1
+_WIDEST_CELL = 60
+_SIGNS = {"add": "+", "change": "~", "remove": "-", "anew": "*"}
+
+
+@click.group(epilog=examples("catchment live feed", 'catchment live query "select * from live.purchases_per_minute"'))
+def live() -> None:
+    """Figures of now, kept in the target's live store and fed from silver.
+
+    What is counted stands under `live` in catchment.yaml. See docs/guides/live.md.
+    """
+
+
+@live.command("apply", epilog=examples("catchment live apply", "catchment live apply --yes"))
+@click.option("--yes", is_flag=True, help="Make it so; without it differences are shown only.")
+@click.option("--sql", "as_sql", is_flag=True, help="Print the store's own SQL of every metric that is served.")
+@target_option
+@json_option
+@click.pass_obj
+def apply(invocation: Invocation, yes: bool, as_sql: bool, target: str | None, as_json: bool) -> None:
+    """Show what of the live store is not as the project says, or make it so.
+
+    Rows that a changed metric needs are taken from silver anew; the figures of before are served until they are there.
+    """
+    from catchment import figures
+
+    connected = _connected(invocation, target)
+    found = figures.apply(connected, do=yes)
+    if as_json:
+        out_json([{"name": one.name, "kind": one.kind, "words": one.words} for one in found])
+    for one in () if as_json else found:
+        name = one.name if one.kind == "anew" else f"live.{one.name}"
+        out(f"{_SIGNS[one.kind]} {name}   {one.words}")
+    if as_sql:
+        for statement in figures.statements(connected):
+            out(f"{statement};")
+    if not found:
+        note("The live store is as the project says.")
+    elif not yes:
+        note("Nothing was changed: catchment live apply --yes does it.")
+
+
+@live.command("feed", epilog=examples("catchment live feed", "catchment live feed --follow"))
+@click.option("--follow", is_flag=True, help="Go on until stopped, and feed whenever silver has something new.")
+@target_option
+@json_option
+@click.pass_obj
+def feed(invocation: Invocation, follow: bool, target: str | None, as_json: bool) -> None:
+    """Take over what silver has committed since the last time.
+
+    Metrics that are new are applied first. Killed at any moment and started again, it goes on: no figure counts a row
+    twice. With --json one line for each table that was fed.
+    """
+    from catchment import figures
+    from catchment.cli.signals import stoppable
+
+    connected = _connected(invocation, target)
+    if follow:
+        with stoppable("stopping after this feed") as stop:
+            figures.follow(
+                connected,
+                stop,
+                told=lambda fed: _tell(fed, as_json=as_json),
+                failed=lambda error: note(f"{error.message}; trying again"),
+            )
+        return
+    found = figures.feed_once(connected)
+    for fed in found:
+        _tell(fed, as_json=as_json)
+    if not found:
+        note("Nothing new.")
+
+
+def _tell(fed: Fed, *, as_json: bool) -> None:
+    if as_json:
+        value = {"table": f"silver.{fed.feed}", "rows": fed.rows, "version": fed.token.version, "anew": fed.anew}
+        out_json(value, indent=None)
+    else:
+        anew = "" if fed.anew is None else f"   all of them: {fed.anew}"
+        out(f"silver.{fed.feed}   {plural(fed.rows, 'row')}   version {fed.token.version}{anew}")
+
+
+@live.command("status", epilog=examples("catchment live status"))
+@target_option
+@json_option
+@click.pass_obj
+def status(invocation: Invocation, target: str | None, as_json: bool) -> None:
+    """Show every metric: what it counts, and how far it is behind silver."""
+    from catchment import figures
+
+    found = figures.status(_connected(invocation, target))
+    if as_json:
+        out_json([as_value(one) for one in found])
+        return
+    for line in aligned([("metric", "from", "behind"), *(_cells(one) for one in found)]):
+        out(line)
+    if any(one.differences for one in found):
+        note("Some metrics are not as the project says: catchment live apply")
+    elif any(one.behind for one in found) or any(one.behind is None for one in found):
+        note("Take over what is new: catchment live feed")
+
+
+def as_value(one: MetricStatus) -> dict[str, Any]:
+    """One metric of `live status --json`."""
+    return {"metric": one.metric, "table": one.table, "behind": one.behind, "differences": list(one.differences)}
+
+
+def _cells(one: MetricStatus) -> tuple[str, str, str]:
+    behind = "never fed" if one.behind is None else "-" if one.behind == 0 else plural(one.behind, "commit")
+    return f"live.{one.metric}", one.table, behind
+
+
+@live.command(
+    "query", epilog=examples('catchment live query "select * from live.purchases_per_minute order by 1 desc limit 5"')
+)
+@click.argument("sql")
+@target_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with one object a row.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
+@click.pass_obj
+def query(invocation: Invocation, sql: str, target: str | None, as_json: bool, as_csv: bool) -> None:
+    """Read figures with the live store's own SQL.
+
+    Metrics are tables in schema `live`. Nothing can be changed with it.
+    """
+    if as_json and as_csv:
+        message = "--json and --csv exclude each other"
+        raise click.UsageError(message)
+    from catchment import figures
+    from catchment.cli.query import out_csv, out_json_rows, table_lines
+
+    rows = figures.query(_connected(invocation, target), sql)
+    if as_json:
+        out_json_rows(rows)
+    elif as_csv:
+        out_csv(rows)
+    else:
+        table = rows.read_all()
+        for line in table_lines(table, widest=_WIDEST_CELL if sys.stdout.isatty() else None):
+            out(line)
+        if table.num_rows == 0:
+            note("no rows")
+
+
+def compared(invocation: Invocation, target: str | None, examples: int, *, as_json: bool) -> int:
+    """`catchment compare live`: every metric beside its recount from silver; the exit code."""
+    from catchment import figures
+
+    found = []
+    for metric in figures.recounted(_connected(invocation, target), examples):
+        found.append(metric)
+        if not as_json:
+            for line in lines(metric):
+                out(line)
+    differing = [metric for metric in found if not metric.is_equal]
+    if as_json:
+        out_json({"metrics": [compared_value(metric) for metric in found]})
+    else:
+        note(f"{plural(len(found), 'metric')}: {len(found) - len(differing):,} equal, {len(differing):,} not.")
+    return DIFFERENT if differing else 0
+
+
+def lines(metric: Recounted) -> Sequence[str]:
+    """One metric of `catchment compare live` as people read it."""
+    if metric.is_equal:
+        return [f"equal   live.{metric.metric}   {plural(metric.rows[0], 'figure')}"]
+    told = [f"differ  live.{metric.metric}   {plural(metric.differ, 'figure')} of {metric.rows[1]:,} recounted"]
+    for pair in metric.examples:
+        told += [f"  {side}: {_row(row)}" for side, row in (("live", pair.one), ("recount", pair.other))]
+    return told
+
+
+def _row(row: Any) -> str:
+    return "none" if row is None else ", ".join(f"{name} {value}" for name, value in row.items())
+
+
+def compared_value(metric: Recounted) -> dict[str, Any]:
+    """One metric of `compare live --json`."""
+    return {
+        "metric": metric.metric,
+        "is_equal": metric.is_equal,
+        "rows": metric.rows,
+        "key": metric.key,
+        "differ": metric.differ,
+        "examples": [{"live": pair.one, "recount": pair.other} for pair in metric.examples],
+    }
+
+
+def _connected(invocation: Invocation, target: str | None) -> Connected:
+    from catchment.connected import Connected
+
+    return Connected.of(invocation.load(), target)

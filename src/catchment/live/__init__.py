@@ -1,0 +1,1 @@
+"""Live: what silver committed, into a store of figures."""

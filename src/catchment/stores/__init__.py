@@ -1,0 +1,1 @@
+"""Where live figures are kept: DuckDB, ClickHouse."""

@@ -1,0 +1,162 @@
+"""`catchment live` on a project of files: what people see, and what machines get."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from catchment.cli.group import catchment as root
+
+YAML = """
+name: small
+sources: {src: {type: files, streams: {rows: {path: "rows/*.csv"}}}}
+silver:
+  orders: {from: src.rows, mode: merge, latest_by: at, contract: orders.yaml}
+live:
+  sold:
+    from: orders
+    every: 1 minute
+    by: [country]
+    measures: {orders: count(*), revenue: sum(total)}
+"""
+CONTRACT = """
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+schema:
+  - name: orders
+    properties:
+      - {name: id, logicalType: string, primaryKey: true, required: true}
+      - {name: total, logicalType: number}
+      - {name: at, logicalType: timestamp}
+      - {name: country, logicalType: string}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "catchment.yaml").write_text(YAML, encoding="utf-8")
+    (tmp_path / "orders.yaml").write_text(CONTRACT, encoding="utf-8")
+    (tmp_path / "rows").mkdir()
+    arrive(tmp_path, 1, "a,10,2026-11-01T10:00:05Z,PT", "b,5,2026-11-01T10:00:50Z,PT")
+    return tmp_path
+
+
+def arrive(shop: Path, number: int, *rows: str) -> None:
+    lines = "\n".join(["id,total,at,country", *rows])
+    (shop / f"rows/{number}.csv").write_text(f"{lines}\n", encoding="utf-8")
+    assert call(shop, "run").exit_code == 0
+
+
+def call(shop: Path, *words: str) -> Result:
+    return CliRunner().invoke(root, ["--project", str(shop), *words], catch_exceptions=True)
+
+
+def edit(shop: Path, one: str, other: str) -> None:
+    file = shop / "catchment.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace(one, other), encoding="utf-8")
+
+
+def figures(shop: Path, sql: str = "select * from live.sold") -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(call(shop, "live", "query", sql, "--json").stdout)
+    return found
+
+
+def test_figures_follow_silver_from_run_to_run(shop: Path) -> None:
+    assert "live.sold  silver.orders  never fed" in call(shop, "live", "status").stdout
+    assert call(shop, "live", "feed").stdout.startswith("silver.orders   2 rows   version 1   all of them")
+    window = {"window_start": "2026-11-01T10:00:00+00:00", "country": "PT"}
+    assert figures(shop) == [{**window, "orders": 2, "revenue": 15.0}]
+    assert "Nothing new." in call(shop, "live", "feed").stderr
+    arrive(shop, 2, "b,7,2026-11-01T10:00:55Z,PT")
+    assert "live.sold  silver.orders  1 commit" in call(shop, "live", "status").stdout
+    assert json.loads(call(shop, "live", "feed", "--json").stdout) == {
+        "table": "silver.orders",
+        "rows": 1,
+        "version": 2,
+        "anew": None,
+    }
+    assert figures(shop) == [{**window, "orders": 2, "revenue": 17.0}]
+    assert json.loads(call(shop, "live", "status", "--json").stdout) == [
+        {"metric": "sold", "table": "silver.orders", "behind": 0, "differences": []}
+    ]
+
+
+def test_a_query_joins_figures_with_every_layer(shop: Path) -> None:
+    call(shop, "live", "feed")
+    sql = "select s.orders, o.id from live.sold s join silver.orders o using (country) order by id"
+    assert json.loads(call(shop, "query", sql, "--json").stdout) == [{"orders": 2, "id": "a"}, {"orders": 2, "id": "b"}]
+    wrong = call(shop, "query", "select * from live.sol")
+    assert "did you mean live.sold?" in str(wrong.exception)
+    assert not list((shop / ".catchment").glob("live-*/"))
+
+
+def test_a_changed_metric_is_shown_before_it_is_applied(shop: Path) -> None:
+    call(shop, "live", "feed")
+    edit(shop, "1 minute", "1 hour")
+    refused = call(shop, "live", "feed")
+    assert "live.sold: every: 1 minute -> 1 hour" in str(refused.exception)
+    shown = call(shop, "live", "apply")
+    assert shown.stdout == "~ live.sold   every: 1 minute -> 1 hour\n"
+    assert "Nothing was changed" in shown.stderr
+    assert json.loads(call(shop, "live", "apply", "--json").stdout)[0]["kind"] == "change"
+    assert call(shop, "live", "apply", "--yes").exit_code == 0
+    assert "as the project says" in call(shop, "live", "apply").stderr
+    edit(shop, "sum(total)", "sum(total * 2)")
+    assert "* silver.orders   other columns or keys" in call(shop, "live", "apply", "--yes").stdout
+    assert figures(shop)[0]["revenue"] == 30.0
+    assert 'VIEW live."sold"' in call(shop, "live", "apply", "--sql").stdout
+
+
+def test_every_figure_is_held_against_a_recount(shop: Path) -> None:
+    assert "has never been fed" in str(call(shop, "compare", "live").exception)
+    call(shop, "live", "feed")
+    found = call(shop, "compare", "live")
+    assert (found.exit_code, found.stdout) == (0, "equal   live.sold   1 figure\n")
+    assert json.loads(call(shop, "compare", "live", "--json").stdout)["metrics"][0]["is_equal"] is True
+
+
+def test_a_figure_that_is_wrong_is_found(shop: Path) -> None:
+    import duckdb
+
+    call(shop, "live", "feed")
+    with duckdb.connect(str(shop / "warehouse/local/live/live_store.duckdb")) as store:
+        store.execute("UPDATE feeds.orders__1 SET total = 99 WHERE id = 'a'")
+    found = CliRunner().invoke(root, ["--project", str(shop), "compare", "live"], standalone_mode=False)
+    assert found.return_value == 1
+    assert "differ  live.sold   1 figure of 1 recounted" in found.stdout
+    assert "revenue 104.0" in found.stdout
+    assert "revenue 15.0" in found.stdout
+
+
+def test_a_project_without_figures_says_where_they_would_stand(shop: Path) -> None:
+    edit(shop, "live:\n", "")
+    text = (shop / "catchment.yaml").read_text(encoding="utf-8").split("  sold:")[0]
+    (shop / "catchment.yaml").write_text(text, encoding="utf-8")
+    for words in (["feed"], ["status"], ["apply"], ["query", "select 1"]):
+        assert "declares no live figures" in str(call(shop, "live", *words).exception)
+
+
+def test_following_takes_what_comes_and_ends_when_asked(shop: Path) -> None:
+    words = [sys.executable, "-m", "catchment", "--project", str(shop), "live", "feed", "--follow", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as going:
+        try:
+            assert going.stdout is not None
+            assert json.loads(going.stdout.readline())["rows"] == 2
+            arrive(shop, 2, "c,1,2026-11-01T10:01:00Z,BR")
+            assert json.loads(going.stdout.readline())["rows"] == 1
+            time.sleep(0.1)
+            going.send_signal(signal.SIGTERM)
+            assert going.wait(20) == 0
+        finally:
+            going.kill()

@@ -37,7 +37,7 @@ def lineage(project: Project, target: str | None = None, *, gold: bool = True) -
         silver = [traced(connected.silver(name), engine) for name in project.silver]
     finally:
         engine.close()
-    found = [*_streams(project, silver), *_after_what_they_read(silver)]
+    found = [*_streams(connected.project, silver), *_after_what_they_read(silver)]
     if gold and project.gold is not None:
         found += _gold(connected, silver)
     return Lineage({table.name: table for table in found})
@@ -117,8 +117,9 @@ class Graph:
         object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_into", into)
 
-    def places(self, name: str) -> Sequence[Place]:
-        """What `gold.daily_sales.revenue`, `gold.daily_sales` or a stream's field names: one column, or all of a table.
+    def places(self, name: str, *, ours: bool = True) -> Sequence[Place]:
+        """What `gold.daily_sales.revenue`, `gold.daily_sales` or a stream's field names: one column, or all of a table;
+        without `ours` all but those that we keep beside a silver table's contract. By its name each can be asked for.
 
         A field within a document is met by those that hold it and by those inside it. `bronze.shop_db__users` is the
         stream. Raises ConfigError, with the nearest name, for what is not there.
@@ -126,10 +127,11 @@ class Graph:
         table, column = self._split(name)
         own = self.lineage.tables[table]
         if column is None:
-            return [*((table, one.name) for one in own.columns), (table, ROWS)]
+            named = [one.name for one in own.columns if ours or not _is_ours(own, one.name)]
+            return [*((table, one) for one in named), (table, ROWS)]
         near = [one.name for one in own.columns if _same(one.name, column, inside=own.kind == "stream")]
         if not near:
-            known = [one.name for one in own.columns]
+            known = [one.name for one in own.columns if not _is_ours(own, one.name)]
             cure = naming.did_you_mean(column, known) or f"there are {_some(known) or 'none that anything reads'}"
             message = f"{table} has no column {column}"
             if own.kind == "stream":
@@ -207,6 +209,11 @@ class Graph:
 def _some(names: Sequence[str]) -> str:
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _is_ours(table: TracedTable, column: str) -> bool:
+    """Whether a column of silver is one of ours. The interval of a version is the user's as well."""
+    return table.kind == "silver" and column.startswith("_") and column not in (naming.VALID_FROM, naming.VALID_TO)
 
 
 def _folded(name: str) -> str:

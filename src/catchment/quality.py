@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from catchment import naming
 from catchment.connected import Connected
 from catchment.contract import Contract, Usual
+from catchment.errors import CatchmentError, in_short
 from catchment.inspect import silver_name
 from catchment.project import Project
 from catchment.records import QualityOfLoad, QualityOfTable
@@ -20,8 +21,9 @@ def quality(
 ) -> Sequence[QualityOfTable]:
     """The last `loads` loads of one silver table or of all that are there, each against those before it.
 
-    Loads that an older version of Catchment made have no figures. Raises ConfigError for a table that the project does
-    not have.
+    Loads that an older version of Catchment made have no figures. An environment has those of the target's tables that
+    it has not made. Figures that are damaged are a `problem` of their table alone. Raises ConfigError for a table that
+    the project does not have.
     """
     names = list(project.silver) if table is None else [silver_name(project, table).name]
     connected = Connected.of(project, target)
@@ -31,11 +33,15 @@ def quality(
 
 def _of_table(connected: Connected, name: str, limit: int) -> QualityOfTable | None:
     full = naming.silver_table(name)
-    glance = connected.lake.glance(full)
+    lake = connected.reads
+    glance = lake.glance(full)
     if glance is None:
         return None
     usual = _usual(connected.project.contracts[name])
-    kept = kept_loads(connected.lake, full, glance.progress, least=limit + usual.loads)
+    try:
+        kept = kept_loads(lake, full, glance.progress, least=limit + usual.loads)
+    except (CatchmentError, OSError) as error:
+        return QualityOfTable(str(full), problem=in_short(error, str(full)))
     first = max(0, len(kept) - limit)
     return QualityOfTable(str(full), tuple(_of_load(kept, place, usual) for place in range(first, len(kept))))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from catchment import naming
 from catchment.connected import Connected
-from catchment.errors import ConfigError
+from catchment.errors import CatchmentError, ConfigError, in_short
 from catchment.gold.build import changes, content
 from catchment.inspect import standing_rejects
 from catchment.naming import TableName
@@ -34,7 +34,7 @@ def status(project: Project, target: str | None, *, now: datetime | None = None,
     connected = Connected.of(project, target)
     engine = connected.engine()
     try:
-        bronze = [_bronze(connected, feed.table) for feed in project.feeds()]
+        bronze = [_bronze(connected, feed.table) for feed in connected.project.feeds()]
         silver = [_silver(connected, engine, name, now or datetime.now(UTC), gaps) for name in project.silver]
     finally:
         engine.close()
@@ -86,6 +86,7 @@ def _silver(connected: Connected, engine: Engine[Any], name: str, now: datetime,
     freshness = declared.contract.freshness
     newest = None if freshness is None else _newest(engine, scan, freshness.column)
     column = _day_column(declared)
+    score, problem = _score(connected, full, progress)
     return TableStatus(
         table=str(full),
         rows=scan.rows,
@@ -99,8 +100,17 @@ def _silver(connected: Connected, engine: Engine[Any], name: str, now: datetime,
         waiting=verdicts.get("waiting", 0),
         held=_held(connected, full),
         gaps=_gaps(engine, scan, column) if gaps and column is not None else None,
-        score=newest_score(connected.lake, full, progress),
+        score=score,
+        problem=problem,
     )
+
+
+def _score(connected: Connected, silver: TableName, progress: Progress) -> tuple[float | None, str | None]:
+    """The score of the newest load, or why there is none to be told."""
+    try:
+        return newest_score(connected.lake, silver, progress), None
+    except (CatchmentError, OSError) as error:
+        return None, in_short(error, str(silver))
 
 
 def _verdicts(connected: Connected, engine: Engine[Any], silver: TableName) -> dict[str, int]:

@@ -58,7 +58,7 @@ def lineage(
     # What lies before gold is known without dbt.
     before_gold = name.strip().lower().partition(".")[0] in ("bronze", "silver", *project.sources)
     graph = Graph(look(project, target, gold=not before_gold))
-    found = graph.upstream(graph.places(name), rows=rows, depth=depth)
+    found = graph.upstream(graph.places(name, ours=False), rows=rows, depth=depth)
     if as_json:
         out_json(as_value(graph, found))
         return

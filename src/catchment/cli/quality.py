@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
-from catchment.cli.terminal import note, out, out_json
+from catchment.cli.terminal import note, out, out_json, styled
 from catchment.observe.words import aligned, instant, plural, share
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _MEAN_OF = 30
 @target_option
 @json_option
 @click.pass_obj
-def quality(invocation: Invocation, table: str | None, loads: int, target: str | None, as_json: bool) -> None:
+def quality(invocation: Invocation, table: str | None, loads: int, target: str | None, as_json: bool) -> int:
     """Show how good the loads of silver tables were.
 
     The score of a load (0-100) is the share of its rows with nothing wrong, over the contract's columns and rules by
@@ -41,13 +41,18 @@ def quality(invocation: Invocation, table: str | None, loads: int, target: str |
     from catchment.quality import quality as look
 
     found = look(invocation.load(), target, table, loads)
+    problems = [one.problem for one in found if one.problem is not None]
+    code = int(bool(problems))
     if as_json:
         out_json(found)
-        return
+        return code
     for line in lines_of_table(found[0]) if table is not None and found else lines(found):
         out(line)
-    if not any(one.loads for one in found):
+    for problem in problems:
+        note(f"{styled('error:', fg='red', bold=True)} {problem}")
+    if not problems and not any(one.loads for one in found):
         note("no load has figures so far; the next one will" if found else "no load so far: catchment run")
+    return code
 
 
 def lines(found: Sequence[QualityOfTable]) -> list[str]:

@@ -69,7 +69,7 @@ def show(invocation: Invocation, table: str, limit: int, held: bool, target: str
     """Show the rejected and waiting rows of a silver table, newest first."""
     from catchment.inspect import quarantine_rows
 
-    project = invocation.load()
+    project = invocation.load().on(target)
     found = quarantine_rows(project, target, table, limit, held=held)
     if as_json:
         out_json([as_value(rejected) for rejected in found])

@@ -45,7 +45,7 @@ def status(
     limit: int,
     target: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Show where every table stands.
 
     Rows, version, the newest row and whether it is as fresh as the contract promises, what was rejected, the score of
@@ -54,12 +54,13 @@ def status(
 
     Gold is as fresh as the silver tables that it was built over: late, once those rows are older than promised.
     """
-    project = invocation.load()
+    project, damaged = invocation.load(), False
     if table is None:
         from catchment.status import status as find_status
 
         found = find_status(project, target, gaps=gaps)
         told = [] if as_json else lines(found, all_of_gold=all_of_gold)
+        damaged = any(one.problem for one in found.tables)
     else:
         from catchment.status import versions as find_versions
 
@@ -69,6 +70,7 @@ def status(
         out_json(found if table is None else kept)
     for line in told:
         out(line)
+    return int(damaged)
 
 
 def version_lines(found: Sequence[TableVersion]) -> list[str]:
@@ -103,6 +105,8 @@ def _gaps(table: TableStatus) -> str:
 
 def _notes(table: TableStatus) -> Iterator[str]:
     """What of a table wants a look, one line each."""
+    if table.problem is not None:
+        yield table.problem
     if table.held:
         yield (f"{plural(table.held, 'row')} of {table.table} are held: catchment quarantine show {table.table} --held")
     if table.waiting:

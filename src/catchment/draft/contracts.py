@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from catchment.draft.drafted import DraftedTable, Relation
-from catchment.draft.scalars import comment, scalar
+from catchment.draft.scalars import comment, folded, scalar
 from catchment.draft.types import ColumnGuess
 
 
@@ -28,7 +28,7 @@ def contract_text(table: DraftedTable, project: str) -> str:
         "    properties:",
         *(line for column in table.columns for line in _property(column, table)),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(folded(lines)) + "\n"
 
 
 def _relationships(table: DraftedTable) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from catchment.draft.contracts import contract_text
 from catchment.draft.drafted import DraftedSource, DraftedTable
 from catchment.draft.files import drafted_files
-from catchment.draft.scalars import comment, scalar
+from catchment.draft.scalars import beside, comment, folded, scalar
 from catchment.draft.streams import snake_case
 from catchment.draft.tables import TableGuess
 from catchment.naming import SCHEMAS, is_name, quoted
@@ -84,7 +84,7 @@ def _project(source: DraftedSource, name: str) -> str:
         "targets:",
         "  local: {default: true}      # DuckDB, Delta under ./lake, no servers",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(folded(lines)) + "\n"
 
 
 def _silver(source: DraftedSource) -> Iterator[str]:
@@ -94,8 +94,8 @@ def _silver(source: DraftedSource) -> Iterator[str]:
         if table.columns:
             entries[f"  {table.name}: {{from: {source.name}.{table.name}, mode: {table.mode}{latest}}}"] = table.beside
     width = max((len(entry) for entry in entries), default=0)
-    for entry, beside in entries.items():
-        yield f"{pad(entry, width)}    # {comment(beside)}"
+    for entry, words in entries.items():
+        yield from beside(pad(entry, width), words)
 
 
 def _model(table: DraftedTable) -> str:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import re
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from catchment import leash
 from catchment.errors import Stopped
 from catchment.events import Noticed, StepProgress
-from catchment.gold import leash
 
 if TYPE_CHECKING:
     from catchment.interfaces import Tell
 
 _NODES = re.compile(r"(\d+) (?:models?|seeds?|snapshots?)\b")
-_PATIENCE_S = 5.0
 _GLANCE_S = 0.1
 
 
@@ -52,7 +48,7 @@ def follow(
 
     Raises Stopped when `stop` is set; however this ends, the process has.
     """
-    process = _started(arguments, folder, stderr)
+    process = leash.started(arguments, stderr=stderr, within=folder)
     told = Told()
     try:
         for line in _lines(process, stop):
@@ -61,18 +57,7 @@ def follow(
             _hear(line, told, step=step, tell=tell)
         return told, process.wait()
     finally:
-        _end(process)
-
-
-def _started(arguments: Sequence[str], folder: Path, stderr: IO[bytes] | int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", leash.__file__, *arguments],
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        start_new_session=True,  # Ctrl-C comes to us alone; we say when dbt ends
-    )
+        leash.end(process)
 
 
 def _lines(process: subprocess.Popen[bytes], stop: threading.Event | None) -> Iterator[str]:
@@ -100,20 +85,6 @@ def _lines(process: subprocess.Popen[bytes], stop: threading.Event | None) -> It
             listener.join()
             return
         yield line.decode(errors="replace").rstrip()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the group to end, then make it; only ever the group that we started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
 
 
 def _hear(line: str, told: Told, *, step: str, tell: Tell) -> None:

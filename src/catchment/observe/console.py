@@ -68,6 +68,8 @@ class _Step:
     filtered: int = 0
     waiting: int = 0
     deleted: int = 0
+    unchanged: int = 0
+    deed: tuple[str, str] | None = None  # what a step did that is about no rows: its verb, and in words
     gold: GoldBuilt | None = None
     build: int | None = None
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -83,6 +85,7 @@ class _Step:
                 _some(self.rejected, "rejected"),
                 _some(self.waiting, "waiting"),
                 _some(self.superseded, "superseded"),
+                _some(self.unchanged, "unchanged"),
                 _some(self.deleted, "deleted"),
                 _some(self.filtered, "filtered out"),
             )
@@ -198,7 +201,7 @@ class Console(Listener):
             # RowsQuarantined told the same rows before.
             step.rows += event.written
             step.rejected, step.superseded = step.rejected + event.rejected, step.superseded + event.superseded
-            step.filtered += event.filtered
+            step.filtered, step.unchanged = step.filtered + event.filtered, step.unchanged + event.unchanged
             step.waiting, step.deleted = step.waiting + event.waiting, step.deleted + event.deleted
             self.totals.refined = (self.totals.refined or 0) + event.written
             if event.rejected:
@@ -222,9 +225,9 @@ class Console(Listener):
         if isinstance(event, SchemaChanged | Noticed):
             step.notes.append(("note", event.message))
         elif isinstance(event, TableRestored):
-            step.notes.append(("note", _restored(event)))
+            step.deed = event.verb, _restored(event)
         elif isinstance(event, SpanAccepted):
-            step.notes.append(("note", f"what is held of {event.table} passes with the next run"))
+            step.deed = "accept", "what is held passes with the next run"
         elif isinstance(event, CheckFailed):
             words = event.message if event.rule in event.message else f"{event.rule}: {event.message}"
             step.notes.append(("warning" if event.severity == "warn" else "failed", words))
@@ -248,8 +251,12 @@ class Console(Listener):
         if event.outcome == "done":
             self.totals.done += 1
             self._head()
-            amount, detail = step.figures(event.kind)
-            self._line(event.kind, event.name, amount, detail, seconds(event.seconds))
+            if step.deed is not None:
+                verb, words = step.deed
+                self._line(verb, event.name, f"  {words}", "", "")
+            else:
+                amount, detail = step.figures(event.kind)
+                self._line(event.kind, event.name, amount, detail, seconds(event.seconds))
         elif event.outcome == "failed":
             self.totals.failed.append(event)
             self._head()
@@ -407,7 +414,7 @@ def _restored(event: TableRestored) -> str:
         f"as it was at generation {event.to}" if event.to else "at its beginning" if event.to == 0 else "taken as it is"
     )
     gone = ", ".join(f"{first}-{last}" for first, last in event.cut_off)
-    return f"{event.table} is {where}: {plural(event.rows, 'row')}" + (f"; cut off: {gone}" if gone else "")
+    return f"{where}: {plural(event.rows, 'row')}" + (f"; cut off: {gone}" if gone else "")
 
 
 def _listed(*parts: str) -> str:

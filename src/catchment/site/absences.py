@@ -31,12 +31,18 @@ class Absences:
         try:
             return work()
         except CatchmentError as error:
-            words = self.words(error)
+            words = self.words(error.message)
             told = words if words.startswith(what) else f"{what}: {words}"
             self.tell(told)
             if table is not None:
                 self.broken.setdefault(table, []).append(told)
             return otherwise
+
+    def damaged(self, table: str, problem: str) -> None:
+        """Keep that something of a table cannot be told."""
+        words = self.words(problem)
+        self.tell(words)
+        self.broken.setdefault(table, []).append(words)
 
     def tell(self, words: str) -> None:
         """Keep that something is absent."""
@@ -49,7 +55,7 @@ class Absences:
             self.tell(f"{table} {words}")
             self.not_yet.setdefault(table, []).append(f"{table} {words}")
 
-    def words(self, error: CatchmentError) -> str:
+    def words(self, message: str) -> str:
         """The first lines of a message, for dbt's are long."""
-        lines = redact(error.message).replace(self.folder, ".").splitlines()
+        lines = redact(message).replace(self.folder, ".").splitlines()
         return " ".join(line.strip() for line in lines[:_LINES])

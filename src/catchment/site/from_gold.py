@@ -92,7 +92,7 @@ def _compiled(connected: Connected, absences: Absences, otherwise: Manifest | No
         return connected.compiled()
     except CatchmentError as error:
         of = "are not known" if otherwise is None else "are those of the served build"
-        absences.tell(f"models {of}: {absences.words(error)}")
+        absences.tell(f"models {of}: {absences.words(error.message)}")
         return otherwise
 
 

@@ -37,6 +37,7 @@ def gather(project: Project, target: str | None, *, now: datetime | None = None)
     dbt compiles the models where they have changed since it last did; nothing is built, and no table is written.
     """
     connected = Connected.of(project, target)
+    project = connected.project
     absences = Absences(str(project.folder))
     at = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     tracing = Tracing.of(_lineage(project, target, absences), project.feeds())
@@ -153,6 +154,9 @@ def _loads(project: Project, target: str | None, absences: Absences) -> Mapping[
         for name in project.silver:
             full = str(naming.silver_table(name))
             found += absences.attempt(full, partial(quality, project, target, name), (), table=full)
+    for one in found:
+        if one.problem is not None:
+            absences.damaged(one.table, one.problem)
     return {one.table: one.loads for one in found}
 
 

@@ -83,6 +83,22 @@ def test_a_plan_tells_what_is_odd_where_nothing_is_new() -> None:
     ]
 
 
+def test_a_plan_says_in_its_place_what_cannot_be_told_and_each_cure_once() -> None:
+    users = Step("land", "shop_db.users", (), "bronze.shop_db__users")
+    error = "cannot reach 127.0.0.1:5432: connection refused\nis it up?"
+    wrong = Pending(users, False, f"cannot be told: {error}", error=error, hint="start it")
+    assert plan.lines([wrong, wrong, Pending(LAND, True, "2 new files")]) == [
+        "  land     shop_db.users   cannot be told: cannot reach 127.0.0.1:5432: connection refused",
+        "             is it up?",
+        "  land     shop_db.users   cannot be told: cannot reach 127.0.0.1:5432: connection refused",
+        "             is it up?",
+        "  land     drops.users     2 new files",
+        "1 step.",
+        "2 steps cannot be told; what depends on them may have more to do.",
+        "hint: start it",
+    ]
+
+
 def test_a_plan_without_news_is_one_line() -> None:
     assert plan.lines([Pending(LAND, False, "nothing new")]) == ["Nothing new in 1 step."]
 
@@ -216,7 +232,15 @@ def test_what_json_cannot_hold_becomes_text_or_null() -> None:
     [(["stg_a", "daily_sales", "zz"], "daily_sales"), (["stg_a", "fct_b"], "fct_b"), (["stg_a"], "stg_a"), ([], None)],
 )
 def test_a_model_worth_a_look_is_no_staging_view(models: list[str], model: str | None) -> None:
-    assert run.worth_a_look(models) == model
+    assert run.worth_a_look(models, {}) == model
+
+
+def test_a_model_worth_a_look_has_rows_where_any_has() -> None:
+    models = ["daily_sales", "dim_users", "fct_orders", "stg_orders"]
+    rows = {"main_cur.daily_sales": 0, "main_std.dim_users": 3, "main_cur.fct_orders": 0}
+    assert run.worth_a_look(models, rows) == "dim_users"
+    assert run.worth_a_look(models, dict.fromkeys(rows, 0)) == "stg_orders"
+    assert run.worth_a_look(models[:2], dict.fromkeys(rows, 0)) == "daily_sales"
 
 
 def test_the_first_ctrl_c_asks_to_stop_and_the_second_one_stops(capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def test_restore_shows_what_it_would_do_and_does_it(
     assert "silver.orders goes back to version 1 (generation 1, 20" in told
     assert "rows        4 now, 2 then" in told
     assert "cut off     loads 2-3" in told
-    assert "silver.orders is as it was at generation 1: 2 rows; cut off: 2-3" in told
+    assert "  restore  silver.orders              as it was at generation 1: 2 rows; cut off: 2-3" in told
     assert ids(folder) == ["always", "day 1"]
     assert call("restore", "silver.orders", "--to-version", "1", "--yes") == 0
 

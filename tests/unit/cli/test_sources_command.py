@@ -90,7 +90,8 @@ def test_a_type_of_another_package_is_listed(monkeypatch: pytest.MonkeyPatch) ->
     theirs = {"fakes": "catchment.testing.fakes:ScriptedSource"}
     monkeypatch.setattr(registry, "_theirs", lambda role: theirs if role == "sources" else {})
     value = as_value("fakes")
-    assert value["what"] == "from another package (catchment.testing.fakes:ScriptedSource)"
+    package = "from another package (catchment.testing.fakes:ScriptedSource)"
+    assert value["what"] == f"{package}, which brings no keys for catchment.yaml"
     assert (value["extra"], value["installed"]) == (None, True)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -33,6 +33,23 @@ class _Unremembered(importlib.machinery.SourceFileLoader):
         path = self.get_filename(fullname)
         code: CodeType = self.source_to_code(self.get_data(path), path)
         return code
+
+
+class _Files(importlib.abc.MetaPathFinder):
+    """Finds the other files of a folder, also those that a function imports when it is called: bytecode would hide an
+    edit of the same length within a second."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if path is None or not fullname.startswith(f"{_PREFIX}."):
+            return None
+        kinds = (
+            (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+            (_Unremembered, importlib.machinery.SOURCE_SUFFIXES),
+        )
+        found = (importlib.machinery.FileFinder(place, *kinds).find_spec(fullname, target) for place in path)
+        return next((spec for spec in found if spec is not None), None)
 
 
 def is_file(place: str) -> bool:
@@ -86,20 +103,19 @@ def _file(path: Path, shown: str) -> ModuleType:
     with _loading:
         for old in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
             del sys.modules[old]
+        _prepare()
         sys.modules[name] = module
-        with _no_bytecode():
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     return module
 
 
-@contextlib.contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """For the files of a folder, too: bytecode hides an edit of the same length within a second."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
+def _prepare() -> None:
+    """Once in a process: files of a folder are found, and `from . import other` finds what their names begin with."""
+    if _PREFIX not in sys.modules:
+        above = ModuleType(_PREFIX)
+        above.__path__ = []
+        sys.modules[_PREFIX] = above
+        sys.meta_path.insert(0, _Files())
 
 
 def called(found: Any, place: str, arguments: Mapping[str, Any], name: str) -> dlt.sources.DltSource:

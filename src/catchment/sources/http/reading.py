@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from catchment.errors import CatchmentError
-from catchment.records import Batch, Budget, Cursor, Notice
+from catchment.records import Batch, Budget, Cursor, Description, Notice
 from catchment.sources.files.json_lines import Validity
 from catchment.sources.http.endpoint import Since
 from catchment.sources.http.landed import Landed
@@ -137,30 +137,34 @@ class Reading:
             yield Batch(batch.rows, after, batch.bytes, unchanged=is_same)
 
 
-def is_new(pages: Pages, cursor: Cursor | None, most: int) -> tuple[int, int] | None:
-    """How many pages and bytes were read to find something new, None where nothing is; after `most` pages it is."""
+def described(pages: Pages, cursor: Cursor | None, most: int) -> Description:
+    """The pages that were read to find something new, none where nothing is; after `most` pages it is."""
+    nothing = Description(item="page")
     endpoint, size = pages.endpoint, 0
     if endpoint.since is None:
-        return _is_changed(pages, cursor, most)
+        return _changed(pages, cursor, most) or nothing
     landed = Landed.of(endpoint.feed, endpoint.since.order, cursor)
+    is_going = landed.going is not None
     for turn in pages.since(landed, endpoint.since):
         size += turn.bytes
         if turn.records or pages.read >= most:
-            return pages.read, size
+            ends = turn.last and turn.next is None and not is_going
+            return Description(pages.read, size, "page", at_least=not ends)
         Reading.take(landed, turn)
-    return None
+    return nothing
 
 
-def _is_changed(pages: Pages, cursor: Cursor | None, most: int) -> tuple[int, int] | None:
+def _changed(pages: Pages, cursor: Cursor | None, most: int) -> Description | None:
     count, total, size = 0, 0, 0
     for turn in pages.whole():
         count, size = count + len(turn.records), size + turn.bytes
         total += digest(turn.records, turn.part.name)
         if not turn.last and (pages.read >= most or (cursor is None and count)):
-            return pages.read, size
+            return Description(pages.read, size, "page", at_least=True)
     value = {} if cursor is None else cursor.value
     before = (value.get("records", 0), value.get("digest", f"{0:032x}"))
-    return None if before == (count, f"{total % (1 << 128):032x}") else (pages.read, size)
+    is_same = before == (count, f"{total % (1 << 128):032x}")
+    return None if is_same else Description(pages.read, size, "page")
 
 
 def _empty(feed: str) -> Notice:

@@ -19,7 +19,7 @@ from catchment.sources.http.client import Address, Client
 from catchment.sources.http.endpoint import Endpoint
 from catchment.sources.http.pages import Page, at
 from catchment.sources.http.paging import Once, link
-from catchment.sources.http.reading import Reading, is_new
+from catchment.sources.http.reading import Reading, described
 from catchment.sources.http.turns import Pages
 from catchment.sources.http.waits import Clock
 
@@ -54,8 +54,7 @@ class HttpSource(Source, Generic[Stream]):
     def describe(self, feed: Feed, since: Cursor | None) -> Description:
         """Asks for the first pages: an API does not tell otherwise what is new."""
         with self._asking():
-            found = is_new(self._pages(feed), since, _LOOK)
-        return Description(item="page") if found is None else Description(*found, "page")
+            return described(self._pages(feed), since, _LOOK)
 
     def read(self, feed: Feed, since: Cursor | None, budget: Budget) -> Iterator[Batch]:
         """Pages after `since`, a load each `budget`; all of a stream without cursor, as one load."""

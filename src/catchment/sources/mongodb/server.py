@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 from pymongo import MongoClient
@@ -21,7 +20,7 @@ from pymongo.errors import (
 from catchment.errors import CatchmentError, ConfigError, RetryableError
 from catchment.naming import did_you_mean
 from catchment.sources.mongodb.documents import OPTIONS
-from catchment.sources.places import TLS, UNKNOWN_HOST, first_line, hosts
+from catchment.sources.places import first_line, hosts, told, unreached, unresolved
 
 Documents: TypeAlias = Collection[dict[str, Any]]
 
@@ -96,15 +95,9 @@ class Server:
             told = self.client.admin.command("isMaster", codec_options=OPTIONS)  # before 4.4.2
         return int(told["localTime"])
 
-    @contextmanager
-    def told(self, feed: str) -> Iterator[None]:
+    def told(self, feed: str) -> AbstractContextManager[None]:
         """Errors of the library in words, none of which can hold a password."""
-        try:
-            yield
-        except CatchmentError:
-            raise
-        except (PyMongoError, OSError) as error:
-            raise in_words(error, feed, self.place) from None
+        return told((PyMongoError, OSError), lambda error: in_words(error, feed, self.place))
 
 
 def in_words(error: Exception, feed: str, where: str) -> CatchmentError:
@@ -114,12 +107,9 @@ def in_words(error: Exception, feed: str, where: str) -> CatchmentError:
     if isinstance(error, OperationFailure) and not isinstance(error, ConnectionFailure):
         return _refused(error, feed, where)
     text = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
-    if UNKNOWN_HOST.search(text):
-        message = f"{feed}: the name of {where} does not resolve"
-        return ConfigError(message, hint="correct the host in the URL")
-    if TLS.search(text):
-        message = f"{feed}: no secure connection with {where}: {first_line(text)}"
-        return ConfigError(message, hint="look at `tls`, `tlsCAFile` and the server's certificate")
+    unknown = unreached(text, feed, where, look_at="`tls`, `tlsCAFile`")
+    if unknown is not None:
+        return unknown
     what = "cannot reach" if isinstance(error, ServerSelectionTimeoutError) else "lost the connection to"
     return RetryableError(f"{feed}: {what} {where}: {first_line(text)}", hint="is it running, and is the port right?")
 
@@ -127,7 +117,7 @@ def in_words(error: Exception, feed: str, where: str) -> CatchmentError:
 def _wrong_url(error: Exception, feed: str, where: str) -> ConfigError:
     text = str(error)
     if "DNS" in text or "SRV" in text:
-        return ConfigError(f"{feed}: the name of {where} does not resolve", hint="correct the host in the URL")
+        return unresolved(feed, where)
     message = f"{feed}: its `url` is no URL of MongoDB, or has an option that there is not"
     hint = "write mongodb://user:password@host:27017/database, with %40 for @ and %2F for / in the password"
     return ConfigError(message, hint=hint)

@@ -71,7 +71,7 @@ class PostgresChangesSource(Source):
             size = sum(table.bytes for table in new)
             return Description(sum(_rows(session, table) for table in new), size, "row", notices)
         size = max(0, found.lsn - (place.lsn or 0))
-        return Description(-(-size // (1 << 20)), size, "MB of log", notices)
+        return Description(int(size > 0), size, "stretch of log", notices)
 
     def read(self, feed: Feed, since: Cursor | None, budget: Budget) -> Iterator[Batch]:
         """Snapshots of tables that are new, then the log up to where it ends now.

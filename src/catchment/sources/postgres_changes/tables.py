@@ -10,6 +10,7 @@ from catchment.errors import CatchmentError, ConfigError
 from catchment.naming import quoted
 from catchment.sources.postgres_changes import values
 from catchment.sources.postgres_changes.session import Session
+from catchment.sources.sql.found import did_you_mean_table
 
 # Names are looked up one by one: what is no name at all stops the whole statement.
 _TABLES = """\
@@ -116,6 +117,13 @@ class Kind:
     delimiter: str
 
 
+_FOLLOWABLE = (
+    "SELECT quote_ident(n.nspname) AS schema, quote_ident(c.relname) AS name FROM pg_class c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'"
+    " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+)
+
+
 def found_tables(session: Session, source: str, streams: Mapping[str, ChangesStream]) -> dict[str, Table]:
     """By stream. Raises ConfigError where one is not there, or is none whose changes are in the log."""
     names = list(streams)
@@ -135,7 +143,9 @@ def _table(session: Session, source: str, stream: ChangesStream, row: Mapping[st
     where = f"{source}.{row['stream']}"
     if row["oid"] is None:
         message = f"{where}: there is no table `{stream.table}` at {session.place}"
-        raise ConfigError(message, hint="write it as schema.table; names with capitals want double quotes in it")
+        spelling = "write it as schema.table; names with capitals want double quotes in it"
+        known = [(one["schema"], one["name"]) for one in session.fetch(_FOLLOWABLE)]
+        raise ConfigError(message, hint=did_you_mean_table(stream.table, known, plain=None) or spelling)
     table = Table(**{**row, "key": tuple(stream.key or row["key"])})
     if table.kind not in ("r", "p"):
         message = f"{where}: `{stream.table}` at {session.place} is no table: its changes are not in the log"

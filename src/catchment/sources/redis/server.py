@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import redis
@@ -19,7 +18,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from catchment.errors import CatchmentError, ConfigError, RetryableError
-from catchment.sources.places import TLS, UNKNOWN_HOST, first_line, hosts
+from catchment.sources.places import first_line, hosts, told, unreached
 
 # The library's own types are of two minds: each answer may be awaited or not.
 Client: TypeAlias = Any
@@ -91,15 +90,9 @@ class Server:
             raise ConfigError(message, hint="Redis Cluster is not supported: read a server that holds all keys")
         return str(told.get("run_id"))
 
-    @contextmanager
-    def told(self, feed: str) -> Iterator[None]:
+    def told(self, feed: str) -> AbstractContextManager[None]:
         """Errors of the library in words, none of which can hold a password."""
-        try:
-            yield
-        except CatchmentError:
-            raise
-        except (RedisError, OSError) as error:
-            raise in_words(error, feed, self.place) from None
+        return told((RedisError, OSError), lambda error: in_words(error, feed, self.place))
 
 
 def in_words(error: Exception, feed: str, where: str) -> CatchmentError:
@@ -117,9 +110,7 @@ def in_words(error: Exception, feed: str, where: str) -> CatchmentError:
         if said.startswith("WRONGTYPE"):
             return ConfigError(f"{feed}: its key holds no stream", hint="name a stream, or write `keys:` instead")
         return ConfigError(f"{feed}: {where} refused: {said}", hint="is it Redis 6 or later?")
-    if UNKNOWN_HOST.search(said):
-        return ConfigError(f"{feed}: the name of {where} does not resolve", hint="correct the host in the URL")
-    if TLS.search(said):
-        message = f"{feed}: no secure connection with {where}: {said}"
-        return ConfigError(message, hint="look at rediss:// in the URL and at the server's certificate")
-    return RetryableError(f"{feed}: lost or cannot reach {where}: {said}", hint="is it running, and is the port right?")
+    lost = f"{feed}: lost or cannot reach {where}: {said}"
+    return unreached(said, feed, where, look_at="rediss:// in the URL") or RetryableError(
+        lost, hint="is it running, and is the port right?"
+    )

@@ -8,9 +8,7 @@ import re
 import selectors
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
@@ -20,14 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from catchment import leash
 from catchment.errors import ConfigError, RetryableError
 from catchment.settings import redact
 from catchment.sources.files.cuts import LONGEST_RECORD
 from catchment.sources.files.shape import LONGEST_RAW
-from catchment.sources.singer import leash as singer_leash
 
 _CHUNK = 256 << 10
-_PATIENCE_S = 5.0
 _GLANCE_S = 1.0
 _TOLD = 20  # so many warnings of one run are passed on
 
@@ -95,13 +92,8 @@ class Tap:
             arguments = [*self.options, "--config", self._private("config", json.dumps(dict(self.command.config)))]
             for name, text in self.files.items():
                 arguments += [f"--{name}", self._private(name, text)]
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", singer_leash.__file__, str(self._folder), *self.command.words, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C comes to us alone; we say when the tap ends
-            )
+            command = [*self.command.words, *arguments]
+            self._process = leash.started(command, stderr=subprocess.PIPE, remove=self._folder)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -113,16 +105,7 @@ class Tap:
     def end(self) -> None:
         """Ask its group to end, then make it; only ever the group that we started. Twice is once."""
         try:
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGTERM)
-                try:
-                    self._process.wait(_PATIENCE_S)
-                except subprocess.TimeoutExpired:
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                    self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-                if pipe is not None:
-                    pipe.close()
+            leash.end(self._process)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -33,6 +33,20 @@ def _name(text: str) -> str:
     return found if naming.is_name(found) else f"table_{found}".rstrip("_")
 
 
+def did_you_mean_table(said: str, tables: Sequence[tuple[str, str]], *, plain: str | None) -> str | None:
+    """The table of (schema, table) pairs that was probably meant, as it is to be written; None where none is like it.
+
+    `plain` is the schema whose tables need no schema in front.
+    """
+    ways: dict[str, str] = {}
+    for schema, table in tables:
+        full = f"{schema}.{table}" if schema else table
+        ways.setdefault(full, full)
+        ways.setdefault(table, table if schema == plain else full)
+    meant = naming.nearest(said, ways)
+    return None if meant is None else f"did you mean `{ways[meant]}`?"
+
+
 def proposed_cursor(columns: Sequence[FoundColumn], indexed: Collection[str]) -> tuple[str, str] | None:
     """The column of instants that every change seems to set, and why; the one with an index first."""
     likely = [one for one in columns if one.type == "timestamp" and _CHANGES.fullmatch(one.name)]

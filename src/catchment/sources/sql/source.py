@@ -17,7 +17,7 @@ from catchment.errors import ConfigError
 from catchment.naming import did_you_mean
 from catchment.records import JSON, Budget, Feed, Finding, FoundColumn, FoundStream
 from catchment.sources.sql.connection import connected, place_of
-from catchment.sources.sql.found import proposed_cursor, stream_names
+from catchment.sources.sql.found import did_you_mean_table, proposed_cursor, stream_names
 from catchment.sources.sql.tables import Snapshot, Span, TableSource, TableStream, named
 from catchment.sources.sql.values import Column, as_text, column_of, sqlite_column, table_of
 
@@ -80,9 +80,17 @@ class _SqlSnapshot(Snapshot):
         for one, place in ((table, None), (name, schema or None)):
             if self._inspector.has_table(one, place):
                 return one, place
-        known = [*self._inspector.get_table_names(), *self._inspector.get_view_names()]
+        known = self._tables(None)
+        if schema in self._inspector.get_schema_names():
+            known += self._tables(schema)
+        names = [f"{place}.{name}" if place else name for place, name in known]
         message = f"{feed.name}: there is no table `{table}`"
-        raise ConfigError(message, hint=did_you_mean(table, known) or f"there are {', '.join(known[:20]) or 'none'}")
+        hint = did_you_mean_table(table, known, plain="")
+        raise ConfigError(message, hint=hint or f"there are {', '.join(names[:20]) or 'none'}")
+
+    def _tables(self, schema: str | None) -> list[tuple[str, str]]:
+        names = [*self._inspector.get_table_names(schema), *self._inspector.get_view_names(schema)]
+        return [(schema or "", name) for name in names]
 
     @cached_property
     def _known(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ setup: $(VENV)/.ready  ## make .venv from the lock
 demo: setup  ## the shop, from files to tested gold, without a server
 	$(BIN)/catchment demo
 
-test: setup  ## everything that needs no server
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: setup  ## everything that needs no server, but for the longest flows
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
 
 check: setup  ## format, lint, types, imports, docs
 	$(BIN)/ruff format --check .
@@ -29,8 +29,9 @@ check: setup  ## format, lint, types, imports, docs
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
 
-services: setup  ## the same promises against real servers: installs and runs what it needs
+services: setup  ## the longest flows, then the same promises against real servers: installs and runs what it needs
 	for script in tests/services/*/install.sh; do bash $$script || exit 1; done
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/services
 
 bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet machine
@@ -38,6 +39,10 @@ bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet
 	$(BIN)/python benchmarks/csv_to_gold/run.py
 	$(BIN)/python benchmarks/gold_build/run.py
 	$(BIN)/python benchmarks/postgres_to_bronze/run.py
+	$(BIN)/python benchmarks/changes/run.py
+	$(BIN)/python benchmarks/changes/latency.py
+	$(BIN)/python benchmarks/embedded_log/run.py
+	$(BIN)/python benchmarks/webhooks/run.py
 	$(BIN)/python benchmarks/many_tables/run.py
 	$(BIN)/python benchmarks/growing/increments.py
 	$(BIN)/python benchmarks/growing/fifty_million.py

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 RETENTION = timedelta(days=7)
 
 # A log is small, and people like to look back in it: it is kept for as long as Delta itself would.
-_LOG = timedelta(days=30)
+LOG = timedelta(days=30)
 
 # A fold is a new generation, after which gold is built again: it must be worth that.
 _WORTH_FOLDING = 16
@@ -69,14 +69,15 @@ def maintain(
     select: Sequence[str] = (),
     *,
     retention: timedelta = RETENTION,
+    log: timedelta = LOG,
     reached: Callable[[str], None] | None = None,
 ) -> Sequence[Tidied]:
-    """Do it; what was done, table by table.
+    """Do it; what was done, table by table. Entries of logs are kept for `log`, or the retention where that is longer.
 
     A table that a run rewrites at the same moment is left for the next time, and says so.
     """
     connected = Connected.of(project, target) if reached is None else Connected.of(project, target, reached)
-    return _Maintaining(connected, datetime.now(UTC), retention, do=True).all(select)
+    return _Maintaining(connected, datetime.now(UTC), retention, do=True, log=log).all(select)
 
 
 @dataclass
@@ -85,6 +86,7 @@ class _Maintaining:
     now: datetime
     retention: timedelta
     do: bool
+    log: timedelta = LOG
 
     @property
     def since(self) -> datetime:
@@ -92,7 +94,7 @@ class _Maintaining:
 
     @property
     def since_log(self) -> datetime:
-        return self.now - max(self.retention, _LOG)
+        return self.now - max(self.retention, self.log)
 
     def all(self, select: Sequence[str]) -> Sequence[Tidied]:
         chosen = self._chosen(select)
@@ -102,7 +104,7 @@ class _Maintaining:
             if name.layer == "silver" and found[name].note is None:
                 folded = self._table(name, self._fold)
                 found[name] = replace(folded, chores=(*found[name].chores, *folded.chores))
-        told = [*found.values(), *(() if select else self._definitions())]
+        told = [*found.values(), *(() if select else (*self._definitions(), *self._topics()))]
         return [one for one in told if one.chores or one.note]
 
     def _chosen(self, select: Sequence[str]) -> list[TableName]:
@@ -277,6 +279,15 @@ class _Maintaining:
         if self.do and gone:
             lake.forget_definitions(gone, self.since)
         return [Tidied("definitions", (_chore("states", gone),))] if gone else []
+
+    def _topics(self) -> Iterator[Tidied]:
+        """Messages that are older than their topic keeps them, where nobody else forgets them."""
+        if not self.do or not self.connected.keeps_topics:
+            return
+        for topic in self.connected.broker.topics():
+            size = self.connected.broker.expire(topic, self.now)
+            if size:
+                yield Tidied(f"topic {topic}", (Chore("messages", 1, size),))
 
     def _states(self, name: TableName) -> Iterator[Progress]:
         keeper = self.connected.lake.upkeep(name)

@@ -32,6 +32,7 @@ def _served(folder: Path) -> int:
     return int(catchment.open(folder).query("SELECT sum(litres) FROM gold.flow").read_all().column(0)[0].as_py())
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_kill_at_every_point_of_build_and_publication_serves_the_old_gold_or_the_new(brook: Path) -> None:
     told = crash.run_until(brook)

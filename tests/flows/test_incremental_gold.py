@@ -88,6 +88,7 @@ def tide(tmp_path: Path) -> Tide:
     return Tide(tmp_path / "tide")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_sixty_days_in_builds_that_go_on_equal_one_build_over_everything(tide: Tide) -> None:
     tide.days(0, 19)

@@ -277,6 +277,7 @@ def test_a_repaired_project_is_what_a_fresh_one_would_be(scene: tuple[Scene, Pat
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.long
 def test_a_repair_killed_at_any_point_and_asked_for_again_leaves_the_same(
     scene: tuple[Scene, Path, Path], tmp_path: Path
 ) -> None:

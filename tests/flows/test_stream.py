@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from catchment.compare import compare
 from catchment.connected import Connected
 from catchment.events import (
     Event,
+    Noticed,
     RowsLanded,
     RowsRefined,
     RunFinished,
@@ -377,6 +379,22 @@ def test_a_stream_stops_cleanly_when_asked(brisk: Path, number: signal.Signals) 
     assert (child.returncode, out) == (0, "")
     assert "Stopped after" in err
     assert "Traceback" not in err
+    equal(brisk)
+
+
+def test_what_is_older_than_the_retention_goes_while_a_stream_goes_on(brisk: Path) -> None:
+    arrive(brisk, 0)
+    until_idle(brisk)
+    left = brisk / "lake" / "bronze" / "drops__users" / "000009-left.parquet"
+    left.write_bytes(b"of a process that died")
+    old = time.time() - 7200
+    os.utime(left, (old, old))
+    (brisk / "catchment.yaml").write_text(
+        PROJECT.replace("compact_every: 2s", "compact_every: 2s, upkeep_every: 1s, retention: 1 hour")
+    )
+    with going(brisk) as heard:
+        heard.until(Noticed, lambda _: any(notice.kind == "maintained" for notice in heard.of(Noticed)))
+    assert not left.exists()
     equal(brisk)
 
 

@@ -73,6 +73,7 @@ _WAYS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _WAYS)
 def test_a_way_back_killed_at_every_point_ends_as_if_it_was_not(mill: Make, tmp_path: Path, name: str) -> None:
     way = _WAYS[name]

@@ -24,10 +24,11 @@ from catchment.naming import TableName
 from catchment.plan import plan
 from catchment.project import Project
 from catchment.reading.declaration import Gold, Target
-from catchment.records import Change, Order
+from catchment.records import Change, Message, Order, TopicSpec
 from catchment.restore import restore
 from catchment.run import run
 from catchment.testing.fakes import Heard, column, contract, project
+from catchment.topics.embedded import EmbeddedBroker
 
 BRONZE = TableName("bronze", "src__rows")
 SILVER = TableName("silver", "orders")
@@ -152,6 +153,19 @@ def test_a_survey_changes_nothing_and_says_what_is_done_then(found: Project) -> 
     assert {name: kinds.get("compact", 0) for name, kinds in said.items()} == joined
     assert joined["bronze.src__rows"] == joined["quarantine.orders"] == 3
     assert "states" in said["bronze.src__rows"]
+
+
+def test_messages_that_are_older_than_their_topic_keeps_them_go(found: Project) -> None:
+    broker = EmbeddedBroker(found.folder / "topics", segment_bytes=1)
+    broker.declare([TopicSpec("clicks", 1, retention_s=1)])
+    for value in (b"one", b"two"):
+        broker.write("clicks", [Message(value)])
+    assert not [one for one in survey(found, None) if one.table.startswith("topic")]
+    time.sleep(1.1)
+    (told,) = [one for one in maintain(found, None) if one.table.startswith("topic")]
+    assert told.table == "topic clicks"
+    assert told.chores[0].kind == "messages"
+    assert broker.bounds("clicks") == {0: (2, 2)}
 
 
 def test_what_is_younger_than_the_retention_stays(found: Project) -> None:

@@ -23,6 +23,7 @@ _WORDS = {
     "log": "log entries that are too old",
     "files": "data files that nothing names",
     "states": "states that nothing names",
+    "messages": "messages that are older than their topic keeps them",
 }
 
 # What is younger than this may be in the making.

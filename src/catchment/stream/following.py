@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 from catchment.errors import CatchmentError
-from catchment.execution import Doing
+from catchment.execution import Doing, feeding
 from catchment.interfaces import Source
 from catchment.records import Cursor, Feed
 from catchment.stream.board import Attempts
@@ -58,7 +58,7 @@ class Following:
     def _land(self, doing: Doing) -> bool:
         if self._source is None:
             # Made anew, so that references (a password that was changed) are resolved anew.
-            self._source = doing.connected.feeding(self._feed)
+            self._source = feeding(doing.connected, doing.step, doing.tell)
         self._ask(self._source, doing)
         return doing.land(self._source)
 

@@ -11,6 +11,7 @@ from catchment.reading.durations import seconds
 from catchment.settings import resolve
 
 _POLL_S = 30
+_LEAST_RETENTION_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Paces:
     merge_every: float
     compact_every: float
     compact_files: int
+    upkeep_every: float
+    retention: float
     every: Mapping[str, float]
 
     @classmethod
@@ -48,5 +51,8 @@ class Paces:
             merge_every=length(said.merge_every, "stream.merge_every"),
             compact_every=length(said.compact_every, "stream.compact_every"),
             compact_files=said.compact_files,
+            upkeep_every=length(said.upkeep_every, "stream.upkeep_every"),
+            # What a run of somebody else goes by now must stay.
+            retention=max(length(said.retention, "stream.retention"), _LEAST_RETENTION_S),
             every=every,
         )

@@ -1,12 +1,14 @@
-"""Small files are joined while the stream goes on; a commit that comes in between is never held up."""
+"""Small files are joined and old ones go while the stream goes on; a commit in between is never held up."""
 
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 from catchment.connected import Connected
 from catchment.errors import CatchmentError, Conflict
 from catchment.events import Noticed, TableCompacted
+from catchment.maintain import maintain
 from catchment.naming import TableName
 from catchment.stream.paces import Paces
 from catchment.stream.trying import Trying
@@ -23,6 +25,7 @@ class Tidying:
     def __init__(self, trying: Trying) -> None:
         self._trying = trying
         self._last = dict.fromkeys(trying.board.figures, time.monotonic())
+        self._upkept = time.monotonic()
 
     def run(self) -> None:
         """Compact until the stream ends."""
@@ -31,6 +34,22 @@ class Tidying:
                 if self._trying.ending.is_set():
                     return
                 self._compact(table)
+            if time.monotonic() - self._upkept >= self._trying.paces.upkeep_every:
+                self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Take away what is older than the retention: a commit a second is a log entry and a state a second."""
+        trying, retention = self._trying, timedelta(seconds=self._trying.paces.retention)
+        try:
+            done = maintain(trying.project, trying.target, retention=retention, log=retention)
+        except CatchmentError as error:
+            trying.tell(Noticed(step="", kind="not_maintained", message=f"upkeep failed: {error.message}"))
+        else:
+            count = sum(chore.items for one in done for chore in one.chores)
+            if count:
+                words = f"upkeep took {count:,} files and entries older than {trying.project.stream.retention}"
+                trying.tell(Noticed(step="", kind="maintained", message=words))
+        self._upkept = time.monotonic()
 
     def _due(self) -> list[str]:
         paces, now = self._trying.paces, time.monotonic()

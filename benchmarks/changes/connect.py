@@ -1,4 +1,4 @@
-"""A worker of Kafka Connect beside a Kafka, for tests and benchmarks."""
+"""A worker of Kafka Connect with Debezium, beside a Kafka."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATIENCE_S = 60.0
 
 _SETTINGS = """\
 bootstrap.servers={kafka}
-group.id=connect-tests
+group.id=connect-bench
 listeners=http://127.0.0.1:{port}
 rest.advertised.host.name=127.0.0.1
 rest.advertised.port={port}
@@ -90,7 +90,7 @@ class Connect:
 @contextlib.contextmanager
 def started(kafka: Kafka, java: Sequence[str] = QUICK) -> Iterator[Connect]:
     """Raises AssertionError where it cannot be installed or does not start."""
-    installed = subprocess.run([HERE / "install.sh"], capture_output=True, text=True, check=False)
+    installed = subprocess.run([HERE / "debezium.sh"], capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stderr
     folder, port = Path(tempfile.mkdtemp(prefix="catchment-connect-")), free_port()
     try:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Plug-ins of Kafka Connect, by Maven into the user's cache; quick when they are there. Prints the folder of plug-ins.
+# Debezium for Kafka Connect, by Maven into the user's cache; quick when it is there. Prints the folder of plug-ins.
 # Needs Java 17 and Maven: tests/services/kafka/install.sh installs them.
 set -eu
 version=3.7.0.Final

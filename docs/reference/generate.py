@@ -18,10 +18,13 @@ from pydantic.fields import FieldInfo
 from catchment.cli.reference import reference
 from catchment.project import json_schema
 from catchment.reading.declaration import (
+    ClickHouseStore,
     Gold,
     GoldLayers,
+    Metric,
     ProjectFile,
     SilverTable,
+    Stream,
     Target,
 )
 from catchment.reading.kinds import KINDS, stream_keys
@@ -40,9 +43,12 @@ LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
         )
     ),
     ("`silver.<table>`", SilverTable),
+    ("`live.<metric>`", Metric),
     ("`gold`", Gold),
     ("`gold.layers`", GoldLayers),
+    ("`stream`", Stream),
     ("`targets.<target>`", Target),
+    ("`targets.<target>.live`", ClickHouseStore),
 )
 
 

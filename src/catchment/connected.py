@@ -13,7 +13,7 @@ from catchment.errors import ConfigError
 from catchment.project import Project, memory_bytes
 from catchment.reading.declaration import Target
 from catchment.reading.durations import seconds
-from catchment.reading.kinds.keys import Keys
+from catchment.reading.kinds.keys import Keys, StreamKeys
 from catchment.recall import digest
 from catchment.settings import has_references, resolve
 from catchment.silver.definition import LookedUp, Table
@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from catchment.gold.dbt import Dbt
     from catchment.gold.layers.project import LayerRules
     from catchment.gold.pinned import Pinned
-    from catchment.interfaces import Broker, Engine, Lake, Source, Warehouse
+    from catchment.interfaces import Broker, Engine, Lake, LiveStore, Source, Warehouse
     from catchment.lake.delta import DeltaLake
+    from catchment.metric import Live
     from catchment.records import Feed
+    from catchment.topics.registry import SchemaRegistry
 
 # Run history, caches and locks: nothing here decides what is in a table.
 STATE = ".catchment"
+
+# What a source's keys tell us, and not the source.
+_OURS = ("type", "streams", "every")
 
 # In the lake's folder, so that they move with it; no layer is called so.
 ENVIRONMENTS = "_environments"
@@ -40,7 +45,7 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class Connected:
-    """`reached` hears the named points of commits and publications."""
+    """`project` is as it is on the target; `reached` hears the named points of commits and publications."""
 
     project: Project
     target_name: str
@@ -51,7 +56,7 @@ class Connected:
     def of(cls, project: Project, target: str | None = None, reached: Callable[[str], None] = _silent) -> Connected:
         """Raises ConfigError for a target that is not there."""
         name, found = project.target(target)
-        return cls(project, name, found, reached)
+        return cls(project.on(name), name, found, reached)
 
     def _value(self, text: str, key: str) -> str:
         return self._outside(text, f"targets.{self.target_name}.{key}")
@@ -126,7 +131,7 @@ class Connected:
         """A source with its streams, or with the one that is asked for and those it needs; references are resolved."""
         settings = self.project.sources[name]
         kind = registry.implementation("sources", settings.type)
-        told = {key: getattr(settings, key) for key in type(settings).model_fields if key not in ("type", "streams")}
+        told = {key: getattr(settings, key) for key in type(settings).model_fields if key not in _OURS}
         wanted = list(settings.streams) if only is None else [only]
         for stream in wanted:
             wanted += [beside for beside in settings.streams[stream].beside if beside not in wanted]
@@ -137,6 +142,7 @@ class Connected:
             folder=self.project.folder,
             **self._resolved(told, f"sources.{name}"),
             **({"broker": self.broker} if settings.reads_topics else {}),
+            **({"registry": self.registry} if settings.reads_schemas else {}),
         )
         return source
 
@@ -154,7 +160,8 @@ class Connected:
         if isinstance(value, list | tuple):
             return [self._resolved(item, place) for item in value]
         if isinstance(value, Keys):
-            told = {key: getattr(value, key) for key in type(value).model_fields}
+            late = value.late if isinstance(value, StreamKeys) else ()
+            told = {key: getattr(value, key) for key in type(value).model_fields if key not in late}
             return value.model_copy(update=self._resolved(told, place))
         return value
 
@@ -172,12 +179,34 @@ class Connected:
         found = looked(path, self.project.folder)
         return None if found is None else digest(path, settings.model_dump_json(), found)
 
+    @property
+    def keeps_topics(self) -> bool:
+        """Whether the messages of this target's topics are forgotten by us, and by no server."""
+        return isinstance(self.target.broker, str)
+
     @cached_property
     def broker(self) -> Broker:
         """Who keeps this target's topics."""
-        folder = self._value(self.target.topics, "topics")
-        broker: Broker = registry.implementation("brokers", self.target.broker)(self.project.folder / folder)
-        return broker
+        declared = self.target.broker
+        if not isinstance(declared, str):
+            told = self._resolved(declared, f"targets.{self.target_name}.broker")
+            kafka: Broker = registry.implementation("brokers", told.type)(told.servers, told.settings)
+            return kafka
+        folder = self.project.folder / self._value(self.target.topics, "topics")
+        embedded: Broker = registry.implementation("brokers", declared)(folder)
+        return embedded
+
+    @cached_property
+    def registry(self) -> SchemaRegistry | None:
+        """Who knows the schemas of this target's messages, where it names one."""
+        declared = self.target.registry
+        if declared is None:
+            return None
+        told = self._resolved(declared, f"targets.{self.target_name}.registry")
+        found: SchemaRegistry = registry.implementation("registries", "registry")(
+            told.url, told.username, told.password, told.token
+        )
+        return found
 
     def silver(self, name: str) -> Table:
         """A silver table as the project declares it."""
@@ -200,6 +229,7 @@ class Connected:
             lateness_s=None if declared.lateness is None else seconds(declared.lateness),
             full=all(self.project.is_full(stream) for stream in declared.streams),
             logs=frozenset(found for found in declared.streams if self.project.sources[found.partition(".")[0]].is_log),
+            changes=any(map(self.project.brings_changes, declared.streams)),
             wait_s=seconds(declared.wait) or 0,
             function=function,
             lookups={
@@ -222,6 +252,31 @@ class Connected:
             reached=self.reached,
         )
         return warehouse
+
+    @cached_property
+    def live(self) -> Live:
+        """The live figures of the project, and what of silver they need."""
+        from catchment.live.metrics import live_of
+
+        declared = self.project.live
+        return live_of(declared, {keys.from_: self.silver(keys.from_) for keys in declared.values()})
+
+    @cached_property
+    def live_store(self) -> LiveStore:
+        """Where the target keeps live figures; an environment has its own."""
+        declared = self.target.live
+        place, environment = f"targets.{self.target_name}.live", self.environment
+        if declared is None or isinstance(declared, str):
+            folder = self.project.folder / "warehouse" / self.target_name / "live"
+            limits = {"memory_limit": f"{self.memory}B", "threads": self.target.threads}
+            local: LiveStore = registry.implementation("stores", declared or "duckdb")(
+                folder, reached=self.reached, **limits
+            )
+            return local
+        told = self._resolved(declared, place)
+        suffix = "" if environment is None else f"_{environment}"
+        store: LiveStore = registry.implementation("stores", told.type)(told.url, suffix=suffix, reached=self.reached)
+        return store
 
     @property
     def dbt(self) -> Dbt:

@@ -117,6 +117,13 @@ class Stopped(CatchmentError):
     """Asked to stop between two commits."""
 
 
+def in_short(error: CatchmentError | OSError, about: str) -> str:
+    """What went wrong about a table and the cure, where there is one line for it."""
+    told = refused(error) if isinstance(error, OSError) else error
+    words = " ".join(told.message.split()) + ("" if told.hint is None else f" ({told.hint})")
+    return words if about in words else f"{about}: {words}"
+
+
 def refused(error: OSError) -> FatalError:
     """What the operating system does not let us do, in words: no bug of ours, and none of the project's either."""
     where = "" if error.filename is None else f" {error.filename}"

@@ -75,10 +75,11 @@ class RowsLanded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RowsRefined(Event):
-    """One span is in silver: `rows` read = `written` + `rejected` + `waiting` + `superseded` + `filtered`.
+    """A span is in silver: `rows` = `written` + `rejected` + `waiting` + `superseded` + `unchanged` + `filtered`.
 
-    `superseded` rows lost to a newer row of their key, or say that it was deleted; `filtered` ones were dropped by the
-    refine function, `waiting` ones refer to rows that are not there yet. `deleted` are keys that were deleted.
+    `superseded` rows lost to a newer row of their key, or say that it was deleted; `unchanged` ones say what the
+    version of their key before them says; `filtered` ones were dropped by the refine function, `waiting` ones refer to
+    rows that are not there yet. `deleted` are keys that were deleted.
     """
 
     step: str
@@ -91,6 +92,7 @@ class RowsRefined(Event):
     load: int
     waiting: int = 0
     deleted: int = 0
+    unchanged: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +220,120 @@ class StepFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StreamStarted(Event):
+    """A run that goes on: the feeds that it follows and the silver tables that it refines, by name."""
+
+    run: str
+    project: str
+    target: str
+    feeds: Sequence[str]
+    tables: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamReady(Event):
+    """Silver has taken what the first read of every feed brought; what fails is left aside."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamIdle(Event):
+    """Nothing is new: each feed's last read brought nothing, and silver has taken all that landed."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamProgress(Event):
+    """How one table of a stream stands.
+
+    `rows`, `rejected` since the stream began; `rate` in rows a second over the last minute. Behind are, of bronze, the
+    `items` and `bytes` that a source knows of and the seconds since the last read that came to its end began; of silver
+    the bronze `loads` that it has not taken and the seconds since the oldest of them arrived. Latencies, from the
+    beginning of the read that brought a row to the commit of this table, are None where there was none lately.
+    """
+
+    step: str
+    table: str
+    rows: int
+    rejected: int
+    rate: float
+    behind_s: float
+    behind_loads: int = 0
+    behind_items: int = 0
+    behind_bytes: int = 0
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFailing(Event):
+    """A step of a stream failed, or fails for another reason than before; it is tried again until it works."""
+
+    step: str
+    kind: str
+    name: str
+    cause: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecovered(Event):
+    """A step of a stream works again; `seconds` is for how long it did not."""
+
+    step: str
+    kind: str
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableCompacted(Event):
+    """So many small files of a table were joined."""
+
+    table: str
+    files: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
     """`outcome` is done, nothing_new, failed or stopped."""
 
     run: str
     outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiverStarted(Event):
+    """Webhooks are taken at `address`; `endpoints` are (path, stream, topic)."""
+
+    address: str
+    endpoints: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveriesCounted(Event):
+    """What came to one stream since this was told last; `stream` is empty where no endpoint was meant.
+
+    `taken` are durable in the topic, `repeated` were so before; `refused` counts the others by reason. The percentiles
+    are milliseconds from a delivery's headers to its answer, None where none was taken.
+    """
+
+    stream: str
+    taken: int
+    repeated: int
+    refused: Mapping[str, int]
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiverStopped(Event):
+    """In all, since the start."""
+
+    taken: int
+    repeated: int
+    refused: Mapping[str, int]
     seconds: float

@@ -13,6 +13,7 @@ from typing import Any
 import tenacity
 
 from catchment.connected import Connected
+from catchment.declared import create_absent
 from catchment.errors import CatchmentError, Conflict, RetryableError, refused
 from catchment.events import Event, Noticed, StepRetried
 from catchment.interfaces import Engine, Listener, Source, Tell
@@ -91,6 +92,14 @@ def in_words(error: Exception, step: Step) -> tuple[str, str | None]:
     # A bug of ours, or a library's; what does not depend on the step goes on.
     _log.debug("step %s", step.id, exc_info=error)
     return f"{type(error).__name__}: {error}", _BUG
+
+
+def feeding(connected: Connected, step: Step, tell: Tell) -> Source:
+    """The source that brings a land step's feed; a topic that is declared and not there is made first."""
+    feed = connected.project.feed(step.name)
+    for words in create_absent(connected, feed):
+        tell(Noticed(step=step.id, kind="topic_created", message=words))
+    return connected.feeding(feed)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from catchment.silver.judge import HELD, count_reasons, parsed, stacked
 from catchment.silver.quality import FIGURES
 from catchment.silver.rehearsal import rehearse
 from catchment.silver.rows import Rows, lookups, refer, referred_keys
+from catchment.silver.span import of_stream
 
 if TYPE_CHECKING:
     from catchment.interfaces import Engine, Table
@@ -43,7 +44,13 @@ def query(project: Project, target: str | None, sql: str, as_of: int | datetime 
     Raises ConfigError, also for a table that was not there `as_of` then, and for gold, of which one build is kept.
     """
     connected = Connected.of(project, target)
-    return connected.warehouse.query(sql, _tables(connected, sql, as_of), gold=as_of is None)
+    tables = _tables(connected, sql, as_of)
+    figures = _figures_of_now(connected, sql) if as_of is None else None
+    if figures is None:
+        return connected.warehouse.query(sql, tables, gold=as_of is None)
+    folder, live = figures
+    rows = connected.warehouse.query(sql, {**tables, **live})
+    return pa.RecordBatchReader.from_batches(rows.schema, _with_folder(rows, folder))
 
 
 def write_query(
@@ -59,7 +66,41 @@ def write_query(
     """What `query` gives as a new file; the number of rows. Raises ConfigError."""
     connected = Connected.of(project, target)
     tables = _tables(connected, sql, as_of)
-    return connected.warehouse.export(sql, tables, path, form, gold=as_of is None, told=told)
+    folder, live = (_figures_of_now(connected, sql) if as_of is None else None) or (contextlib.nullcontext(), {})
+    with folder:
+        return connected.warehouse.export(sql, {**tables, **live}, path, form, gold=as_of is None, told=told)
+
+
+def _figures_of_now(
+    connected: Connected, sql: str
+) -> tuple[tempfile.TemporaryDirectory[str], dict[TableName, Scan]] | None:
+    """The live figures that a statement may mean, in files of a folder that goes with the value; None for none."""
+    from pyarrow import parquet
+
+    mentioned = sql.lower()
+    meant = [name for name in connected.project.live if name in mentioned and naming.LIVE in mentioned]
+    if not meant:
+        return None
+    connected.state.mkdir(exist_ok=True)
+    folder, found = tempfile.TemporaryDirectory(prefix="live-", dir=connected.state), dict[TableName, Scan]()
+    try:
+        for name in meant:
+            rows = connected.live_store.query(f"SELECT * FROM {naming.LIVE}.{naming.quoted(name)}").read_all()
+            path = f"{folder.name}/{name}.parquet"
+            parquet.write_table(rows, path)
+            found[TableName(naming.LIVE, name)] = Scan(files=(path,), schema=rows.schema, rows=rows.num_rows)
+    except BaseException:
+        folder.cleanup()
+        raise
+    finally:
+        connected.live_store.close()
+    return folder, found
+
+
+def _with_folder(rows: pa.RecordBatchReader, folder: tempfile.TemporaryDirectory[str]) -> Iterator[pa.RecordBatch]:
+    """The rows, as long as the folder that they are read from is there."""
+    with folder:
+        yield from rows
 
 
 def _tables(connected: Connected, sql: str, as_of: int | datetime | None) -> dict[TableName, Scan]:
@@ -69,7 +110,8 @@ def _tables(connected: Connected, sql: str, as_of: int | datetime | None) -> dic
     if as_of is None:
         mentioned = sql.lower()
         may = {name for name in known if name.name in mentioned and (name.layer in _LAKE or name.layer in mentioned)}
-        return {name: (_scan(connected, name) if name in may else None) or nothing for name in known}
+        live = {TableName(naming.LIVE, name): nothing for name in connected.project.live}
+        return live | {name: (_scan(connected, name) if name in may else None) or nothing for name in known}
     meant = _meant(sql, as_of, known)
     return {name: scan_as_of(connected, name, as_of) if name in meant else nothing for name in known}
 
@@ -271,7 +313,8 @@ def _inputs(
         if not scans:
             continue
         schema = pa.unify_schemas([scan.schema for scan in scans])
-        found.append((stream, stacked(engine, [engine.frame(scan) for scan in scans]), schema))
+        rows = of_stream(declared, stream, engine, stacked(engine, [engine.frame(scan) for scan in scans]))
+        found.append((stream, rows, schema))
     if not found:
         tables = ", ".join(str(declared.bronze(stream)) for stream in declared.streams)
         message = f"{tables} {'is' if len(declared.streams) == 1 else 'are'} empty and no stream brings rows"
@@ -303,7 +346,7 @@ def _previewed(name: TableName, engine: Engine[Any], taken: Sequence[Rows], limi
 def rehearsals(project: Project) -> list[Problem]:
     """What only the engine can find wrong with contracts and refine functions; reads no row."""
     connected = Connected.of(project)
-    engine = connected.engine()
+    project, engine = connected.project, connected.engine()
     try:
         found = []
         for name, declared in project.silver.items():
@@ -349,7 +392,7 @@ def loads_between(
         message = f"{name} has several streams: {', '.join(streams)}"
         raise ConfigError(message, hint=f"name one, such as --stream {streams[0]}")
     connected = Connected.of(project, target)
-    landing = project.feed(stream or streams[0]).table
+    landing = connected.project.feed(stream or streams[0]).table
     bronze = connected.lake.open(landing)
     wanted = [
         f"_loaded_at {sign} TIMESTAMPTZ {naming.literal(at.isoformat())}"

@@ -6,11 +6,12 @@ Nothing here imports an implementation.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from catchment.records import (
     Abilities,
@@ -28,11 +29,13 @@ from catchment.records import (
     Glance,
     Kept,
     Leftover,
+    LiveDifference,
     Message,
     Offsets,
     Pin,
     Progress,
     Scan,
+    Token,
     TopicSpec,
 )
 
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from catchment.events import Event
+    from catchment.metric import Live, LiveFeed
     from catchment.naming import TableName
 
 Frame = TypeVar("Frame")
@@ -49,8 +53,9 @@ Tell = Callable[["Event"], None]
 
 
 class Source(ABC):
-    """Reads rows from outside. One instance a step, one thread; made of its name, its streams, the project's folder and
-    the other keys that its type has in catchment.yaml, references in them resolved.
+    """Reads rows from outside. One instance a step, which a stream reads again and again, in one thread; made of its
+    name, its streams, the project's folder and the other keys that its type has in catchment.yaml, references in them
+    resolved.
 
     Guarantee: at least once from outside; exactly once in bronze, because the cursor rides in the commit that adds
     the rows.
@@ -78,9 +83,19 @@ class Source(ABC):
     def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
         """Called after the commit that holds `cursor`; may be repeated, may never come."""
 
+    def wait(self, feed: Feed, since: Cursor | None, seconds: float) -> bool:
+        """Wait until something is there after `since`, at most so long; whether it is, as far as can be told.
+
+        Asked by a stream between two reads of one that has the ability `wakes`; the others are read at their pace.
+        Raises RetryableError where the outside does not answer.
+        """
+        time.sleep(seconds)
+        return False
+
     @abstractmethod
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
-        """The cursor after everything in `origins` (`_origin`, `rows`), for a table whose own was lost.
+        """The cursor after everything in `origins`, for a table whose own was lost: `_origin`, how many `rows` of each,
+        and the greatest `_position` of them, `last`.
 
         Raises ConfigError where origins do not tell how far a feed was read.
         """
@@ -114,6 +129,14 @@ class Broker(ABC):
         """Every topic by name."""
 
     @abstractmethod
+    def spec(self, topic: str) -> TopicSpec:
+        """A topic as it is. Raises ConfigError where there is no such topic."""
+
+    @abstractmethod
+    def size(self, topic: str) -> int | None:
+        """Bytes that a topic takes, None where the broker does not tell. Raises ConfigError as `spec` does."""
+
+    @abstractmethod
     def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
         """First kept and next offset by partition. Raises ConfigError where there is no such topic."""
 
@@ -134,7 +157,8 @@ class Broker(ABC):
     def write(self, topic: str, messages: Sequence[Message]) -> Offsets:
         """All of them or none, durable when it returns; the next offset of each partition that got one.
 
-        Raises ConfigError where there is no such topic, RetryableError where the broker does not answer.
+        Raises ConfigError where there is no such topic or partition, RetryableError where the broker does not answer,
+        DataError for a message that is larger than it takes.
         """
 
     @abstractmethod
@@ -476,6 +500,44 @@ class Warehouse(ABC):
         nested values JSON; in CSV a null is nothing and an empty text is quoted. `told` hears now and then which share
         (0-1) is done. Raises as `query` does, and may leave a part of the file behind then.
         """
+
+
+class LiveStore(ABC):
+    """Keeps figures of now: rows of silver tables as they are by the newest version of each key, and metrics over them
+    as views. One instance a process, one thread; two processes that feed one store wait for each other or do no harm.
+
+    Guarantee: rows that come again, in whatever order and however often, change no figure; a process that is killed
+    anywhere leaves figures that the next feed makes right.
+    """
+
+    @abstractmethod
+    def apply(self, live: Live, mode: Literal["show", "do"]) -> Sequence[LiveDifference]:
+        """What is not as the project says, in words; with `do` it is made so, but for rows: of a feed whose definition
+        changed the figures of before stay until it is fed anew."""
+
+    @abstractmethod
+    def progress(self, feed: LiveFeed) -> Token | None:
+        """How far the feed has come here; None where it has to be fed anew, made by this definition."""
+
+    @abstractmethod
+    def feed(self, feed: LiveFeed, rows: pa.RecordBatchReader, token: Token, *, anew: bool = False) -> int:
+        """Take the rows and then the token; how many rows were new. A token that is not after the progress is nothing.
+
+        `rows` have the feed's columns, those of `metric.VERSION`, `metric.DELETED` and `metric.EXPIRES`. With `anew`
+        they are all rows: what was there is served until they are whole, then they in its place, in one change.
+        """
+
+    @abstractmethod
+    def query(self, sql: str) -> pa.RecordBatchReader:
+        """A reading statement; metrics are views in schema `live`. Raises ConfigError with the store's own words."""
+
+    @abstractmethod
+    def statements(self, live: Live) -> Sequence[str]:
+        """The store's own SQL of every metric that is served, for people."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is open; it may be used again after that."""
 
 
 class Listener(ABC):

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 LAYERS = ("bronze", "silver", "quarantine", "gold")
 
-# In queries the figures of silver tables' loads stand in a schema of their own.
+# In queries the figures of silver tables' loads, and live figures, stand in schemas of their own.
 QUALITY = "quality"
-SCHEMAS = (*LAYERS, QUALITY)
+LIVE = "live"
+SCHEMAS = (*LAYERS, QUALITY, LIVE)
 
 # Every bronze table begins with these, so that they always have file statistics (Delta keeps them for 32 columns).
 BRONZE_COLUMNS = ("_shard", "_load", "_row", "_origin", "_position", "_loaded_at", "_defect", "_raw")

@@ -370,8 +370,7 @@ def open_project(folder: str | Path = ".", target: str | None = None) -> OpenPro
     from catchment.project import find_project, load_project
 
     project = load_project(find_project(Path(folder)))
-    project.target(target)
-    return OpenProject(project, target)
+    return OpenProject(project.on(target), target)
 
 
 def _listed(names: str | Sequence[str]) -> Sequence[str]:

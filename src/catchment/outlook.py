@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from catchment import naming
 from catchment.connected import Connected
+from catchment.declared import differences
+from catchment.errors import CatchmentError, refused
 from catchment.naming import TableName
 from catchment.plan import needs, plan
 from catchment.project import Project
@@ -32,23 +34,48 @@ def steps(project: Project, target: str | None, select: Sequence[str] = ()) -> t
     """The plan of a selection; gold waits only for the silver tables that its models read, and an environment lands
     nothing."""
     connected = Connected.of(project, target)
-    found = plan(project, select, gold_reads=connected.gold_reads())
+    found = plan(connected.project, select, gold_reads=connected.gold_reads())
     return found if connected.environment is None else tuple(step for step in found if step.kind != "land")
 
 
 def pending(project: Project, target: str | None, steps: Sequence[Step]) -> Sequence[Pending]:
-    """What each step would do now, in words; reads listings, progress and definitions, no rows."""
+    """What each step would do now, in words; reads listings, progress and definitions, no rows.
+
+    A step of which that cannot be told, such as of a source that is down, says why, and the others go on.
+    """
     outlook = _Outlook(Connected.of(project, target))
     found: dict[str, Pending] = {}
     before = needs(steps)
     try:
         for step in steps:
             waits = [need for need in sorted(before[step.id]) if found[need].is_new]
-            found[step.id] = outlook.of(step, waits)
+            found[step.id] = _told(outlook, step, waits)
     finally:
         outlook.close()
-    outlook.recall.save([*(feed.name for feed in project.feeds()), _GOLD])
+    outlook.recall.save([*(feed.name for feed in outlook.connected.project.feeds()), _GOLD])
     return list(found.values())
+
+
+def topics(project: Project, target: str | None) -> tuple[Sequence[str], CatchmentError | None]:
+    """In words, which declared topics would be created or are otherwise than declared; why that cannot be told."""
+    connected = Connected.of(project, target)
+    if not connected.project.topics:
+        return (), None
+    try:
+        return differences(connected), None
+    except CatchmentError as error:
+        return (), error
+    finally:
+        connected.broker.close()
+
+
+def _told(outlook: _Outlook, step: Step, waits: Sequence[str]) -> Pending:
+    try:
+        return outlook.of(step, waits)
+    except (CatchmentError, OSError) as error:
+        told = refused(error) if isinstance(error, OSError) else error
+        cause = told.message.removeprefix(f"{step.name}: ")
+        return Pending(step, False, f"cannot be told: {cause}", error=told.message, hint=told.hint)
 
 
 @dataclass
@@ -86,7 +113,8 @@ class _Outlook:
     def _land(self, step: Step, _: Sequence[str]) -> Pending:
         about = self._described(self.connected.project.feed(step.name))
         size = f", {about.bytes / 1e6:,.1f} MB" if about.bytes >= 1e5 else f", {about.bytes / 1e3:,.1f} kB"
-        news = f"{about.items:,} new {about.item}{'' if about.items == 1 else 's'}{size if about.bytes else ''}"
+        least = "at least " if about.at_least else ""
+        news = f"{least}{about.items:,} new {about.item}{'' if about.items == 1 else 's'}{size if about.bytes else ''}"
         words = "; ".join([news if about.is_new else _NOTHING_NEW, *(notice.message for notice in about.notices)])
         return Pending(step, about.is_new, words)
 

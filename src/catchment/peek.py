@@ -66,7 +66,7 @@ def _joined(tables: Sequence[pa.Table], limit: int) -> pa.Table:
 
 def _known(connected: Connected, stream: str) -> str:
     """The source that a stream belongs to."""
-    known = [feed.name for feed in connected.project.feeds()]
+    known = connected.project.streams()
     if stream in known:
         return stream.partition(".")[0]
     own = [name for name in known if stream in (name.partition(".")[0], name.partition(".")[2])]

@@ -84,7 +84,9 @@ def _finding(feed: str, error: CatchmentError) -> Finding:
 
 def _without(feed: str, message: str) -> str:
     """A message that begins with the name which stands before it anyhow."""
-    return message.removeprefix(feed).removeprefix(":").lstrip()
+    rest = message.removeprefix(feed)
+    # `shop_db` begins `shop_db.users: …` too, where the name of the stream has to stay.
+    return rest.removeprefix(":").lstrip() if rest[:1] in (":", " ") else message
 
 
 def _together(source: str, found: Sequence[Finding]) -> list[Finding]:

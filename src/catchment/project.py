@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from catchment.reading.declaration import (
     FILE,
     MEMORY,
     Gold,
+    Metric,
     SilverTable,
+    Stream,
     Target,
+    Topic,
     with_every_source,
 )
 from catchment.reading.kinds.keys import SourceKeys
@@ -36,6 +39,11 @@ class Project:
     targets: Mapping[str, Target]
     contracts: Mapping[str, Contract]  # by silver table
     warnings: tuple[Problem, ...] = ()
+    place: str | None = None  # the target whose `sources` these are, where they were asked for as they are on one
+    stated: Mapping[str, SourceKeys] | None = None  # then, the sources as they stand in the file for every target
+    stream: Stream = field(default_factory=Stream)
+    topics: Mapping[str, Topic] = field(default_factory=dict)
+    live: Mapping[str, Metric] = field(default_factory=dict)
 
     def target(self, name: str | None) -> tuple[str, Target]:
         """The target of that name, or the default one; `local@alice` is environment `alice` in target `local`.
@@ -57,6 +65,19 @@ class Project:
             message = f"no target `{name}`"
             raise ConfigError(message, hint=cure)
         return name, self.targets[name]
+
+    def on(self, target: str | None) -> Project:
+        """The project as it is on a target: its sources are those that the target declares, where it does.
+
+        Every part that knows its target asks for it, `Connected.of` too; of the same target it is the same value.
+        Raises ConfigError where there is no such target.
+        """
+        name, found = self.target(target)
+        place = name.partition("@")[0]
+        if place == self.place or not any(one.sources for one in self.targets.values()):
+            return self
+        stated = self.sources if self.stated is None else self.stated
+        return replace(self, sources={**stated, **found.sources}, place=place, stated=stated)
 
     def looks_at(self, table: str) -> tuple[str, ...]:
         """The other silver tables that a silver table looks things up in, or whose rows its own refer to."""
@@ -122,6 +143,9 @@ def read_project(folder: Path) -> tuple[Project | None, list[Problem]]:
         targets=document.targets,
         contracts=contracts,
         warnings=tuple(problems),
+        stream=document.stream or Stream(),
+        live=document.live,
+        topics=document.topics,
     )
     return project, problems
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from catchment.naming import CHANGE_COLUMNS
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -28,6 +30,7 @@ class Abilities:
     takes_new: bool = False  # can bring what is new since the last read alone
     takes_whole: bool = False  # can bring all there is each time, so that what is gone shows
     resumes: bool = False  # a read that breaks off goes on behind its last load, the very first one too
+    wakes: bool = False  # `wait` tells within moments that something is new
     swaps: bool = False  # publishes all tables in one atomic change
 
 
@@ -37,12 +40,13 @@ class Cursor:
 
     `value` is small and goes into the progress object itself. `seen` names things that no order can tell (files that
     were read); a source *receives* all of them and *returns* only those it adds, or, with `anew`, all that it wants to
-    receive the next time.
+    receive the next time. `counts` says that each thing seen is an item that was read, as a file is.
     """
 
     value: Mapping[str, JSON] = field(default_factory=dict)
     seen: pa.Table | None = None
     anew: bool = False
+    counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,22 @@ class TopicSpec:
     name: str
     partitions: int = 3
     retention_s: int | None = None  # how long messages are kept
+    compact: bool | None = None  # of each key at least the newest message is kept
+    replication: int | None = None  # so many servers keep each message
+    min_insync: int | None = None  # so many of them have it before a write is acknowledged
 
 
 # By partition the next offset to read or to be written: offsets are numbers of messages, the first is 0.
 Offsets = Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class MessageSchema:
+    """What messages were written with. `beside` are the schemas that it refers to, by name, each after its own."""
+
+    kind: Literal["avro", "protobuf", "json"]
+    text: str
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 def message_schema() -> pa.Schema:
@@ -195,6 +211,7 @@ class Description:
     bytes: int = 0
     item: str = "file"
     notices: Sequence[Notice] = ()
+    at_least: bool = False  # more than `items` may follow: nobody tells how many without reading them
 
     @property
     def is_new(self) -> bool:
@@ -227,6 +244,30 @@ class Progress:
     definition: str | None = None
     segments: Sequence[str] = ()
     cut_off: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True)
+class Token:
+    """How far a live store has come with a silver table: everything up to `generation` is in it.
+
+    `at` is when that commit was made: another table can have the same numbers. `rows` are those that the table shows
+    then, `definition` the fingerprint of what they were made with.
+    """
+
+    generation: int
+    version: int
+    at: str = ""
+    definition: str | None = None
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class LiveDifference:
+    """What applying metrics to a live store would do to a metric, or to a silver table's rows there (`anew`)."""
+
+    name: str
+    kind: Literal["add", "change", "remove", "anew"]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -365,6 +406,7 @@ class Pending:
 
     `changed` says how the definition differs from the one that the table's rows were made with: (edit, effect).
     `choices` are the orders of which a run wants one, none where it goes on by itself; a rebuild reads `rows`.
+    `error` says why it cannot be told, and `hint` the cure; then `is_new` is False.
     """
 
     step: Step
@@ -373,6 +415,8 @@ class Pending:
     changed: Sequence[tuple[str, str]] = ()
     choices: Sequence[str] = ()
     rows: int | None = None
+    error: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -433,6 +477,7 @@ class TableStatus:
     held: int | None = None  # rows of a span that a rule stopped
     gaps: Sequence[tuple[date, date]] | None = None  # first and last day without a row; None where nobody looked
     score: float | None = None  # of the newest load, 0-100
+    problem: str | None = None  # why the score cannot be told
 
 
 @dataclass(frozen=True)
@@ -464,10 +509,11 @@ class QualityOfLoad:
 
 @dataclass(frozen=True)
 class QualityOfTable:
-    """The loads of a silver table, newest last."""
+    """The loads of a silver table, newest last; `problem` says why they cannot be told."""
 
     table: str
     loads: Sequence[QualityOfLoad] = ()
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -618,3 +664,11 @@ def bronze_schema(columns: Sequence[str | pa.Field]) -> pa.Schema:
         ("_raw", pa.binary()),
     )
     return pa.schema([*ours, *(pa.field(c, pa.string()) if isinstance(c, str) else c for c in columns)])
+
+
+def change_columns() -> list[pa.Field]:
+    """What a source of changes brings: `naming.CHANGE_COLUMNS`."""
+    import pyarrow as pa
+
+    at = pa.timestamp("us", tz="UTC")
+    return [pa.field(name, at if name == "committed_at" else pa.string()) for name in CHANGE_COLUMNS]

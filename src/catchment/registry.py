@@ -11,7 +11,9 @@ from typing import Any, Literal
 from catchment.errors import ConfigError, MissingExtra
 from catchment.naming import did_you_mean
 
-Role = Literal["sources", "marks", "finders", "brokers", "lakes", "engines", "warehouses"]
+Role = Literal[
+    "sources", "marks", "finders", "loaders", "brokers", "registries", "lakes", "engines", "warehouses", "stores"
+]
 
 _OURS: dict[tuple[Role, str], str] = {
     ("sources", "files"): "catchment.sources.files.source:FilesSource",
@@ -19,21 +21,32 @@ _OURS: dict[tuple[Role, str], str] = {
     ("sources", "delta"): "catchment.sources.delta:DeltaSource",
     ("marks", "delta"): "catchment.sources.files.listing:log_mark",
     ("sources", "postgres"): "catchment.sources.postgres.source:PostgresSource",
+    ("sources", "postgres_changes"): "catchment.sources.postgres_changes.source:PostgresChangesSource",
     ("sources", "sql"): "catchment.sources.sql.source:SqlSource",
     ("sources", "rest"): "catchment.sources.rest:RestSource",
     ("sources", "graphql"): "catchment.sources.graphql:GraphQLSource",
     ("sources", "mongodb"): "catchment.sources.mongodb.source:MongoSource",
+    ("sources", "mongodb_changes"): "catchment.sources.mongodb_changes.source:MongoChangesSource",
     ("sources", "redis"): "catchment.sources.redis.source:RedisSource",
     ("finders", "postgres"): "catchment.sources.postgres.find:find",
     ("finders", "sql"): "catchment.sources.sql.source:find",
     ("finders", "mongodb"): "catchment.sources.mongodb.find:find",
     ("finders", "redis"): "catchment.sources.redis.find:find",
+    ("loaders", "postgres"): "catchment.generate.postgres:load",
+    ("loaders", "mongodb"): "catchment.generate.mongodb:load",
+    ("loaders", "redis"): "catchment.generate.redis:load",
     ("sources", "dlt"): "catchment.sources.dlt.source:DltSource",
     ("sources", "singer"): "catchment.sources.singer.source:SingerSource",
+    ("sources", "topic"): "catchment.sources.topic.source:TopicSource",
+    ("sources", "webhooks"): "catchment.sources.webhooks:WebhooksSource",
     ("brokers", "embedded"): "catchment.topics.embedded:EmbeddedBroker",
+    ("brokers", "kafka"): "catchment.topics.kafka.broker:KafkaBroker",
+    ("registries", "registry"): "catchment.topics.registry:SchemaRegistry",
     ("lakes", "delta"): "catchment.lake.delta:DeltaLake",
     ("engines", "duckdb"): "catchment.engines.duckdb:DuckDBEngine",
     ("warehouses", "duckdb"): "catchment.warehouses.duckdb:DuckDBWarehouse",
+    ("stores", "duckdb"): "catchment.stores.duckdb:DuckDBLiveStore",
+    ("stores", "clickhouse"): "catchment.stores.clickhouse:ClickHouseLiveStore",
 }
 
 # The scheme of an address -> the type of source that reads there.
@@ -45,7 +58,7 @@ SCHEMES = {
 }
 
 # Types of source that need nothing but Catchment; what the others need is an extra of their type's name.
-_PLAIN = frozenset({"files", "delta", "singer"})
+_PLAIN = frozenset({"files", "delta", "singer", "topic", "webhooks"})
 
 
 def implementation(role: Role, name: str) -> Any:
@@ -60,7 +73,8 @@ def implementation(role: Role, name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         message = f"cannot use {name} from {role}: package `{error.name}` is not installed"
-        raise MissingExtra(message, hint=f"pip install 'catchment[{name}]'") from error
+        package = f"'catchment[{name}]'" if (role, name) in _OURS else error.name
+        raise MissingExtra(message, hint=f"pip install {package}") from error
 
 
 def if_any(role: Role, name: str) -> Any | None:
@@ -71,6 +85,11 @@ def if_any(role: Role, name: str) -> Any | None:
 def names(role: Role) -> dict[str, str]:
     """What there is to play `role`: the place of each implementation by its name, ours first; imports none."""
     return {name: place for (kind, name), place in _OURS.items() if kind == role} | _theirs(role)
+
+
+def is_ours(role: Role, name: str) -> bool:
+    """Whether Catchment itself brings it."""
+    return (role, name) in _OURS
 
 
 def extra(source: str) -> str | None:

@@ -364,7 +364,8 @@ def _recognized_stream(connected: Connected, engine: Engine[Any], table: Table) 
         message = f"no stream of the project lands in {table.name}, so nobody knows how far it was read"
         raise ConfigError(message, hint=f"bring its stream back to catchment.yaml, or move {table.folder()} away")
     frames = {"t": engine.frame(table.scan())}
-    origins = engine.fetch(parsed("SELECT _origin, count(*) AS rows FROM t GROUP BY 1 ORDER BY 1"), frames)
+    by_origin = "SELECT _origin, count(*) AS rows, max(_position) AS last FROM t GROUP BY 1 ORDER BY 1"
+    origins = engine.fetch(parsed(by_origin), frames)
     loads = engine.fetch(parsed("SELECT DISTINCT _load AS load FROM t ORDER BY 1"), frames).column("load").to_pylist()
     readers = [_taken(connected, reader, table.name) for reader in connected.lake.list("silver")]
     newest = max([table.pin.generation, *loads, *readers])

@@ -15,7 +15,7 @@ from catchment import naming
 from catchment.connected import Connected
 from catchment.errors import ConfigError, Conflict, Stopped
 from catchment.events import Reached, RunFinished, RunStarted, StepFinished, StepStarted
-from catchment.execution import Doing, Telling, alone, in_words, tried
+from catchment.execution import Doing, Telling, alone, feeding, in_words, tried
 from catchment.gold.build import Built, build_gold, publish_gold
 from catchment.interfaces import Listener, Tell
 from catchment.plan import needs
@@ -163,7 +163,7 @@ class _Run:
             raise Stopped(message)
 
     def _land(self, step: Step, connected: Connected) -> bool:
-        source = connected.feeding(self.project.feed(step.name))
+        source = feeding(connected, step, self.tell)
         try:
             return self._doing(step, connected, lambda doing: doing.land(source))
         finally:

@@ -311,7 +311,7 @@ def test_decision_8_lists_casts() -> None:
 
 
 def test_nothing_planned_is_shown_as_a_command() -> None:
-    planned = {"stream", "serve", "deploy", "doctor", "new"}
+    planned = {"serve", "deploy", "doctor", "new"}
     assert planned.isdisjoint(COMMANDS)
     named = {words[0] for path in DOCUMENTS for words in _called(path) if words}
     assert named & planned == set()

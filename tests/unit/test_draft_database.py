@@ -10,8 +10,10 @@ import pytest
 from catchment.draft.contracts import contract_text
 from catchment.draft.database import chosen, drafted_database
 from catchment.draft.drafted import DraftedTable, Relation
+from catchment.draft.writing import write_project
 from catchment.errors import ConfigError
 from catchment.outside import Address, address
+from catchment.project import load_project
 from catchment.records import FoundColumn, FoundStream
 
 
@@ -128,3 +130,23 @@ def test_patterns_name_tables_as_they_are_called_there_or_here() -> None:
     assert raised.value.hint == "did you mean `public.Users`?"
     with pytest.raises(ConfigError, match="nothing in it"):
         chosen([], [])
+
+
+def test_no_line_of_a_draft_is_longer_than_people_read(place: Address, tmp_path: Path) -> None:
+    names = [f"the_{number}th_part_of_a_key_that_is_long_enough_for_anybody" for number in range(4)]
+    columns = [FoundColumn(name, "integer", "integer", required=True) for name in names]
+    columns.append(FoundColumn("at", "timestamp", f"enum('{', '.join(['one', 'more', 'word'] * 30)}')"))
+    why = "a column of instants, " + "named as what every change of a row is said to set, " * 4
+    name = "a_table_of_which_the_name_alone_takes_half_of_a_line_already"
+    keys = {"table": f"public.{name}", "cursor": "at"}
+    found = FoundStream(name, keys, columns, tuple(names), evidence={"cursor": why, "key": why})
+    written = write_project(drafted_database(place, [found]), tmp_path / "drafted")
+    text = {path.name: path.read_text(encoding="utf-8") for path in written if path.suffix == ".yaml"}
+    assert len(text) == 2
+    comments = [line for one in text.values() for line in one.splitlines() if line.lstrip().startswith("#")]
+    assert max(map(len, comments)) <= 120
+    assert not any("#" in line for line in text["catchment.yaml"].splitlines() if len(line) > 120)
+    told = " ".join(line.lstrip(" #") for line in comments)
+    assert told.count(" ".join(why.split())) == 2
+    assert " ".join(["one,", "more,", "word,"] * 29) in told
+    load_project(tmp_path / "drafted")

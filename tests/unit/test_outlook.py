@@ -22,6 +22,7 @@ from catchment.outlook import pending
 from catchment.plan import plan
 from catchment.project import Project
 from catchment.reading.declaration import Gold, Target
+from catchment.reading.kinds.rest import RestSource, RestStream
 from catchment.records import Pending
 from catchment.run import run
 from catchment.sources.files.source import FilesSource
@@ -280,6 +281,29 @@ def test_gold_is_compared_again_once_a_table_or_its_project_has_moved(
     look(found)
     look(found)
     assert calls == 3
+
+
+def test_a_source_that_is_down_says_so_in_its_place_and_the_rest_is_told(three: Project) -> None:
+    (three.folder / "t2" / "2.csv").write_text("id,n\nb,2\n", encoding="utf-8")
+    away = RestSource(
+        type="rest", url="http://127.0.0.1:9", streams={"items": RestStream(path="/items", records="$[*]")}
+    )
+    told = look(replace(three, sources={"api": away, **three.sources}))
+    assert [one.step.name for one in told if one.error is not None] == ["api.items"]
+    (wrong,) = [one for one in told if one.error is not None]
+    assert not wrong.is_new
+    assert wrong.words.startswith("cannot be told: ")
+    assert "127.0.0.1:9" in wrong.words
+    assert [one.step.name for one in told if one.is_new] == ["src.t2", "silver.t2"]
+
+
+def test_a_table_of_which_cannot_be_told_does_not_hide_the_others(three: Project) -> None:
+    log = three.folder / "lake" / "silver" / "t0" / "_delta_log"
+    for entry in log.glob("*.json"):
+        entry.write_text("{", encoding="utf-8")
+    told = {one.step.name: one for one in look(three)}
+    assert told["silver.t0"].error is not None
+    assert told["silver.t1"].words == "nothing new"
 
 
 def test_a_definition_that_goes_on_is_something_to_do(three: Project) -> None:

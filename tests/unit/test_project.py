@@ -54,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
         "      - {name: updated_at, logicalType: timestamp}\n",
         "keyless": "      - {name: id, logicalType: integer}\n",
         "derived": "      - {name: made, logicalType: integer, transformLogic: made in refine}\n",
+        "derived_key": "      - {name: made, logicalType: integer, primaryKey: true, transformLogic: made in refine}\n",
         "refers": "      - {name: ref, logicalType: integer, primaryKey: true, relationships: [{to: keyed.id}]}\n",
     }
     for name, columns in contracts.items():
@@ -123,6 +124,45 @@ def test_a_wrong_target_names_the_nearest(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no target `bg`") as caught:
         load_project(write(folder, WHOLE)).target("bg")
     assert caught.value.hint == "did you mean `big`?"
+
+
+ELSEWHERE = """\
+silver:
+  keyed: {from: drops.keyed, mode: merge, latest_by: updated_at}
+targets:
+  local: {default: true}
+  cluster:
+    lake: lake-cluster
+    sources:
+      drops: {type: postgres, url: "${env:URL}", streams: {keyed: {table: public.keyed, cursor: updated_at}}}
+"""
+
+
+def test_a_target_has_its_own_sources_and_the_others_have_not(folder: Path) -> None:
+    project = load_project(write(folder, HEAD + "  more: {type: files, streams: {a: {path: a.csv}}}\n" + ELSEWHERE))
+    there = project.on("cluster")
+    assert {name: source.type for name, source in there.sources.items()} == {"drops": "postgres", "more": "files"}
+    assert [feed.name for feed in there.feeds()] == ["drops.keyed", "more.a"]
+    assert (there.silver, there.contracts, there.targets) == (project.silver, project.contracts, project.targets)
+    assert project.sources["drops"].type == "files"
+    assert there.on("local").sources == there.on(None).sources == project.sources == project.on(None).sources
+    assert there.on("cluster@alice") is there
+    assert load_project(write(folder, WHOLE)).on("big").place is None  # nothing differs
+
+
+def test_every_part_that_knows_its_target_sees_its_sources(folder: Path) -> None:
+    from catchment.connected import Connected
+    from catchment.lineage import lineage
+    from catchment.opened import open_project
+    from catchment.outlook import steps
+
+    project = load_project(write(folder, HEAD + ELSEWHERE))
+    own, other = ["drops.keyed"], ["drops.keyed", "drops.keyless", "drops.whole", "drops.again"]
+    for target, wanted in (("cluster", own), ("local", other)):
+        assert list(Connected.of(project, target).project.streams()) == wanted
+        assert [step.name for step in steps(project, target) if step.kind == "land"] == wanted
+        assert [feed.name for feed in open_project(folder, target).project.feeds()] == wanted
+        assert [name for name in lineage(project, target).tables if name.startswith("drops.")] == wanted
 
 
 def test_a_project_cannot_be_changed(folder: Path) -> None:

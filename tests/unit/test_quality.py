@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import catchment
+from catchment.cli import main
 from catchment.cli.group import catchment as command
 from catchment.cli.quality import lines, lines_of_table
 from catchment.connected import Connected
@@ -178,7 +180,7 @@ def test_upkeep_keeps_what_kept_states_name(small: Path) -> None:
 
 def test_an_environment_has_figures_of_its_own(small: Path) -> None:
     other = catchment.open(small, target="local@alice")
-    assert other.quality() == ()
+    assert other.quality() == catchment.open(small).quality()  # it reads the target's table so far
     other.run(select="silver.orders")
     assert [load.rows for load in other.quality("orders")[0].loads] == [340]
     assert len(catchment.open(small).quality("orders")[0].loads) == 9
@@ -224,5 +226,45 @@ def test_the_command_prints_lines_or_json(small: Path) -> None:
     (table,) = json.loads(told.stdout)
     assert table["table"] == "silver.orders"
     assert [load["load"] for load in table["loads"]] == [9]
-    told = run.invoke(command, ["--project", str(small), "quality", "orders", "--env", "alice"])
+    told = run.invoke(command, ["--project", str(small), "quality", "others"])
     assert (told.stdout, told.stderr.strip()) == ("", "no load so far: catchment run")
+    told = run.invoke(command, ["--project", str(small), "quality", "--env", "alice"])
+    assert told.stdout.splitlines()[1].startswith("silver.orders")
+
+
+def _torn(segment: Path) -> None:
+    segment.write_bytes(b"no Parquet" * 20)
+
+
+def _flipped(segment: Path) -> None:
+    content = bytearray(segment.read_bytes())
+    for place in range(len(content) - 200, len(content) - 12):
+        content[place] ^= 0xFF
+    segment.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _torn, _flipped])
+def test_damaged_figures_are_told_of_their_table_alone(
+    small: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    catchment.open(small).run(select="silver.others")
+    for segment in (small / "lake/_progress/silver.orders/0").glob("*-seen.parquet"):
+        damage(segment)
+    damaged, whole = quality(load_project(small), None)
+    assert (damaged.table, list(damaged.loads)) == ("silver.orders", [])
+    assert damaged.problem is not None
+    assert "silver.orders" in damaged.problem
+    assert (whole.table, len(whole.loads), whole.problem) == ("silver.others", 1, None)
+    standing = {one.table: one for one in status(load_project(small), None).tables}
+    assert (standing["silver.orders"].score, standing["silver.orders"].rows) == (None, 290)
+    assert standing["silver.orders"].problem == damaged.problem
+    assert standing["silver.others"].problem is None
+
+    assert main(["--project", str(small), "quality"]) == 1
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()] == ["table", "silver.others"]
+    assert told.err.startswith("error: ")
+    assert main(["--project", str(small), "status"]) == 1
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == f"  {damaged.problem}"
+    assert "silver.others" in told.out

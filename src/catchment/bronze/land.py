@@ -85,7 +85,7 @@ class Landing:
         progress = replace(before, cursors={**before.cursors, "land": dict(cursor.value)}, segments=segments)
         commit = table.commit(claim, Change(add=files), progress, seen=cursor.seen)
         self.source.acknowledge(self.feed, cursor)
-        items = 0 if cursor.seen is None or cursor.anew else cursor.seen.num_rows
+        items = 0 if cursor.seen is None or cursor.anew or not cursor.counts else cursor.seen.num_rows
         if stamped.rows or items:
             self.tell(
                 RowsLanded(
@@ -196,6 +196,11 @@ class _Load:
         self._cursor = first.cursor
         self.unchanged = first.unchanged
 
+    @property
+    def is_nothing(self) -> bool:
+        """Only batches without rows came, from a source that waited, and no cursor: nothing is to be committed."""
+        return self._cursor is None and not self._first.rows.num_rows
+
     def peek(self) -> Batch:
         return self._first
 
@@ -223,4 +228,6 @@ class _Load:
 def _loads(batches: Iterator[Batch]) -> Iterator[_Load]:
     """One load a cursor; each must be read to its end before the next is asked for."""
     for first in batches:
-        yield _Load(first, batches)
+        load = _Load(first, batches)
+        if not load.is_nothing:
+            yield load

@@ -14,9 +14,9 @@ from catchment.naming import did_you_mean
 
 # In the order in which a newcomer meets them.
 COMMANDS = (
-    *("init", "demo", "sources", "peek", "check", "test", "plan", "run", "preview", "status", "quality"),
-    *("query", "export", "compare", "lineage", "impact"),
-    *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain", "gold", "docs"),
+    *("init", "demo", "generate", "sources", "peek", "check", "test", "plan", "run", "stream"),
+    *("receive", "preview", "status", "quality", "query", "export", "compare", "live", "lineage", "impact"),
+    *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain", "topics", "gold", "docs"),
 )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from catchment.errors import CatchmentError
     from catchment.records import Pending
 
 # What `Pending` says of a step with nothing to do and something to tell.
@@ -39,21 +40,35 @@ def plan(
 ) -> None:
     """Show what a run would do.
 
-    Reads no rows and writes nothing: new files, what follows from them, and definitions that have changed.
+    Reads no rows and writes nothing: new files, what follows from them, and definitions that have changed. Where a
+    source cannot be asked its step says why, the rest is told, and the exit code is 1.
     """
-    from catchment.outlook import pending, steps
+    from catchment.outlook import pending, steps, topics
 
     project = invocation.load()
     found = pending(project, target, steps(project, target, select))
     name = target_name(project, target)
+    declared, error = topics(project, target)
     if as_json:
-        out_json({"project": project.name, "target": name, "steps": [as_value(one) for one in found]})
+        steps_ = [as_value(one) for one in found]
+        told = {"differences": list(declared), "error": None if error is None else error.message}
+        out_json({"project": project.name, "target": name, "steps": steps_, "topics": told})
     else:
         out(f"{project.name} · target {name}")
         for line in lines(found, _paces(project.folder, name, found)):
             out(line)
-    if exit_code and any(one.choices for one in found):
+        for line in topic_lines(declared, error):
+            out(line)
+    if error is not None or any(one.error for one in found) or (exit_code and any(one.choices for one in found)):
         context.exit(1)
+
+
+def topic_lines(differences: Sequence[str], error: CatchmentError | None) -> list[str]:
+    """What is otherwise than declared of topics, as people read it."""
+    if error is not None:
+        hint = [] if error.hint is None else [f"hint: {error.hint}"]
+        return [f"Topics cannot be told: {error.message}", *hint]
+    return [*differences, "`catchment topics apply --yes` does it; a run only creates topics."] if differences else []
 
 
 def _paces(folder: Path, target: str, found: Sequence[Pending]) -> dict[str, float]:
@@ -75,20 +90,33 @@ def lines(found: Sequence[Pending], paces: Mapping[str, float] | None = None) ->
     names = max((len(one.step.name) for one in shown), default=0)
     told = [line for one in shown for line in _step(one, names, (paces or {}).get(one.step.id))]
     news = sum(1 for one in found if one.is_new or one.changed)
-    rest = len(found) - news
-    if not news:
-        return [*told, f"Nothing new in {plural(rest, 'step')}."]
-    behind = f"; {rest:,} {'has' if rest == 1 else 'have'} nothing new" if rest else ""
-    told.append(f"{plural(news, 'step')}{behind}.")
+    untold = [one for one in found if one.error is not None]
+    rest = len(found) - news - len(untold)
+    if not news and rest:
+        told.append(f"Nothing new in {plural(rest, 'step')}.")
+    elif news:
+        behind = f"; {rest:,} {'has' if rest == 1 else 'have'} nothing new" if rest else ""
+        told.append(f"{plural(news, 'step')}{behind}.")
     asked = sum(1 for one in shown if one.choices)
     if asked:
         told.append(f"{plural(asked, 'step')} {'needs' if asked == 1 else 'need'} your choice.")
-    return told
+    return [*told, *_untold(untold)]
+
+
+def _untold(untold: Sequence[Pending]) -> list[str]:
+    """How many steps cannot be told, and what to do about it, each cure once."""
+    if not untold:
+        return []
+    which = "it" if len(untold) == 1 else "them"
+    told = f"{plural(len(untold), 'step')} cannot be told; what depends on {which} may have more to do."
+    return [told, *(f"hint: {hint}" for hint in dict.fromkeys(one.hint for one in untold) if hint is not None)]
 
 
 def _step(one: Pending, names: int, pace: float | None) -> list[str]:
     words = "definition changed:" if one.changed else _words(one)
-    told = [f"  {pad(one.step.kind, 8)} {pad(one.step.name, names)}   {words}"]
+    first, *more = words.splitlines() or [""]
+    told = [f"  {pad(one.step.kind, 8)} {pad(one.step.name, names)}   {first}"]
+    told += [f"             {line.strip()}" for line in more]
     told += [f"             {line}" for line in aligned(one.changed, gap="   ")]
     if one.choices:
         told.append(f"           choose: {'  or  '.join(_choice(choice, one, pace) for choice in one.choices)}")
@@ -109,7 +137,7 @@ def _about(seconds: float) -> str:
 
 def _words(one: Pending) -> str:
     """What a step would do, or what is worth knowing of one that would do nothing: no file matches, a file changed."""
-    return one.words if one.is_new else one.words.partition(_NOTHING_BUT)[2]
+    return one.words if one.is_new or one.error is not None else one.words.partition(_NOTHING_BUT)[2]
 
 
 def as_value(one: Pending) -> dict[str, Any]:
@@ -126,4 +154,6 @@ def as_value(one: Pending) -> dict[str, Any]:
         "changed": [{"edit": edit, "effect": effect} for edit, effect in one.changed],
         "choices": one.choices,
         "rows": one.rows,
+        "error": one.error,
+        "hint": one.hint,
     }

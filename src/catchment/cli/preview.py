@@ -34,7 +34,7 @@ def preview(invocation: Invocation, table: str, limit: int, target: str | None, 
     """
     from catchment.inspect import preview as look
 
-    project = invocation.load()
+    project = invocation.load().on(target)
     found = look(project, target, table, limit)
     if as_json:
         out_json(as_value(found))

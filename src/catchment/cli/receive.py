@@ -44,6 +44,7 @@ def receive(invocation: Invocation, listen: str, sources: Sequence[str], target:
     lives, GET /ready that it takes deliveries. Ctrl-C or SIGTERM stops it once everything that was taken is answered.
     """
     from catchment.connected import Connected
+    from catchment.declared import specs
     from catchment.receive.endpoints import endpoints
     from catchment.receive.serving import Receiver, address
 
@@ -53,7 +54,8 @@ def receive(invocation: Invocation, listen: str, sources: Sequence[str], target:
     for endpoint in found:
         if not endpoint.is_signed and not as_json:
             note(f"warning: {endpoint.stream} takes from anybody who reaches {endpoint.path} (scheme: none)")
-    Receiver(found, connected.broker, _lines() if as_json else _said, place).run()
+    told = _lines() if as_json else _said
+    Receiver(found, connected.broker, told, place, declared=specs(connected)).run()
     return 0
 
 

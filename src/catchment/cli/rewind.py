@@ -52,7 +52,7 @@ def rewind(  # noqa: PLR0913, PLR0917 - click hands over each option
     if sum((to_start, to_load is not None, to_time is not None)) != 1:
         message = "say where to: --to-start, --to-load N or --to-time TIME"
         raise click.UsageError(message)
-    project = invocation.load()
+    project = invocation.load().on(target)
     feed = _feed(project, stream)
     moment: Load | datetime = time(to_time) if to_time is not None else Load(to_load or 0)
     way = way_back(Connected.of(project, target), feed.table, moment)

@@ -146,14 +146,17 @@ def _look_at_gold(invocation: Invocation, project: Project, target: str | None) 
     from catchment.connected import Connected
 
     served = Connected.of(project, target).warehouse.served()
-    model = worth_a_look(sorted(served["models"] if served is not None else ()))
+    model = None if served is None else worth_a_look(sorted(served["models"]), served.get("rows", {}))
     if model is not None:
         words = invocation.command(f'query "select * from gold.{model} limit 10"')
         note(f"  Look at gold: {words}")
 
 
-def worth_a_look(models: Sequence[str]) -> str | None:
-    """A model to begin with: one by day, or else the last one that is no staging view."""
+def worth_a_look(every: Sequence[str], rows: Mapping[str, int]) -> str | None:
+    """A model to begin with: one by day, or else the last one that is no staging view. `rows` are those of tables, by
+    `schema.name`: where one has none, another is taken if there is any."""
+    empty = {table.partition(".")[2] for table, count in rows.items() if not count}
+    models = [model for model in every if model not in empty] or every
     finished = [model for model in models if not model.startswith(("stg_", "raw_"))] or list(models)
     daily = [model for model in finished if "daily" in model]
     return next(iter(daily or finished[-1:]), None)

@@ -12,8 +12,8 @@ from catchment.cli.terminal import note
 
 
 @contextmanager
-def stoppable() -> Iterator[threading.Event]:
-    """An event that is set when somebody asks to stop; handlers are put back afterwards.
+def stoppable(saying: str = "stopping after this commit") -> Iterator[threading.Event]:
+    """An event that is set when somebody asks to stop, which is said; handlers are put back afterwards.
 
     The second Ctrl-C raises KeyboardInterrupt in the main thread. Outside the main thread there are no signals to
     hear, and the event stays as it is.
@@ -28,7 +28,7 @@ def stoppable() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         if not stop.is_set():
             stop.set()
-            note("stopping after this commit … press Ctrl-C again to stop at once")
+            note(f"{saying} … press Ctrl-C again to stop at once")
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

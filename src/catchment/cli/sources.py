@@ -66,14 +66,11 @@ def sources(kind: str | None, as_json: bool) -> None:
 def as_value(name: str) -> dict[str, Any]:
     """One entry of `sources --json`. `abilities` is null where the packages that it needs are not there to ask."""
     from catchment import registry
-    from catchment.reading.kinds import KINDS
 
     abilities, missing = _asked(name)
-    model = KINDS.get(name)
-    place = registry.names("sources")[name]
     return {
         "type": name,
-        "what": _sentence(model) if model is not None else f"from another package ({place})",
+        "what": _what(name),
         "abilities": abilities,
         "finds": name in registry.names("finders"),
         "extra": registry.extra(name),
@@ -93,6 +90,22 @@ def _asked(name: str) -> tuple[dict[str, bool] | None, str | None]:
     except (CatchmentError, ImportError, AttributeError) as error:
         return None, str(error)
     return {field.name: getattr(said, field.name) for field in fields(said) if field.name in _WORDS}, None
+
+
+def _what(name: str) -> str:
+    """What it reads; of a type of another package, which."""
+    from catchment import registry
+    from catchment.reading.kinds import KINDS
+
+    place = registry.names("sources")[name]
+    theirs = f"from another package ({place})"
+    try:
+        model = KINDS.get(name)
+    except ConfigError as error:
+        return f"{theirs}; {error.message}"
+    if model is None:
+        return f"{theirs}, which brings no keys for catchment.yaml"
+    return _sentence(model) if registry.is_ours("sources", name) else f"{_sentence(model)}, {theirs}"
 
 
 def _sentence(model: type[Keys]) -> str:
@@ -138,7 +151,7 @@ def _key_lines(one: dict[str, Any]) -> list[str]:
 
 
 def _keys(name: str) -> dict[str, list[dict[str, Any]]]:
-    """Its keys and those of its streams; nothing for a source of another package."""
+    """Its keys and those of its streams; nothing for a source of another package that brings none."""
     from catchment.reading.kinds import KINDS, stream_keys
 
     model = KINDS.get(name)

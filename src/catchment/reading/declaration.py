@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import Field, SerializeAsAny, create_model
+from pydantic import Field, SerializeAsAny, create_model, field_validator, model_validator
 
 from catchment.reading.kinds import KINDS
-from catchment.reading.kinds.keys import Keys, SourceKeys
+from catchment.reading.kinds.keys import Keys, SourceKeys, length
+from catchment.settings import has_references
 
 FILE = "catchment.yaml"
 MEMORY = r"^\s*[0-9]+(\.[0-9]+)?\s*([KMGT]i?B)\s*$"
@@ -134,19 +135,152 @@ class Gold(Keys):
     ] = "error"
 
 
+class Metric(Keys):
+    """Figures of now over the rows of a silver table, kept in the target's live store."""
+
+    from_: Annotated[str, Field(alias="from", min_length=1, description="The silver table whose rows are counted.")]
+    time: Annotated[
+        str | None,
+        Field(
+            description="The timestamp column that says when a row happened; by default the table's `event_time` or"
+            " `latest_by`, where that is a timestamp."
+        ),
+    ] = None
+    where: Annotated[str | None, Field(min_length=1, description="An SQL condition on the rows that count.")] = None
+    every: Annotated[
+        str | None,
+        Field(
+            description="The length of a window of event time, in UTC, such as `1 minute`, `1 hour` or `1 day`; without"
+            " it there is one figure over all that is kept."
+        ),
+    ] = None
+    by: Annotated[list[str], Field(description="Columns by which figures are told apart.")] = []
+    measures: Annotated[
+        dict[str, str],
+        Field(
+            min_length=1,
+            description="Figures by name: `count(*)`, `count(x)`, `count(distinct x)`, `sum(x)`, `avg(x)`, `min(x)`,"
+            " `max(x)`, `quantile(x, 0.95)`, `top(x, 5)` (the most frequent values) or `share(a, b)` (of the rows that"
+            " meet condition `b` those that meet `a` as well).",
+        ),
+    ]
+    keep: Annotated[
+        str | None, Field(description="How long rows are kept, from their event time; by default for ever.")
+    ] = None
+
+
+class ClickHouseStore(Keys):
+    """ClickHouse, a server or ClickHouse Cloud, as the place of live figures."""
+
+    type: Literal["clickhouse"]
+    url: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="Its HTTP interface, and a database that nothing else is in (`live` where none is named):"
+            " `https://user:password@host:8443/live`, best as `${env:CLICKHOUSE_URL}`.",
+        ),
+    ]
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        if not has_references(url) and not url.startswith(("http://", "https://")):
+            message = "the address of ClickHouse begins with neither http:// nor https://"
+            raise ValueError(message, "write url: http://host:8123/live")
+        return url
+
+
+class KafkaBroker(Keys):
+    """Apache Kafka, or what speaks its protocol."""
+
+    type: Literal["kafka"]
+    servers: Annotated[str, Field(min_length=1, description="Where it is first asked: `broker-1:9092,broker-2:9092`.")]
+    settings: Annotated[
+        dict[str, str],
+        Field(
+            description="Settings of librdkafka by their own names, such as `security.protocol: SASL_SSL`,"
+            " `sasl.mechanisms: SCRAM-SHA-512`, `sasl.username` and `sasl.password: ${env:KAFKA_PASSWORD}`."
+        ),
+    ] = {}
+
+
+class Registry(Keys):
+    """A schema registry that speaks Confluent's interface."""
+
+    url: Annotated[str, Field(min_length=1, description="Its address: `https://registry:8081`.")]
+    username: Annotated[str | None, Field(description="Whom it lets in, by name and password.")] = None
+    password: Annotated[str | None, Field(description="`${env:REGISTRY_PASSWORD}`.")] = None
+    token: Annotated[str | None, Field(description="Whom it lets in by a token instead: `${env:REGISTRY_TOKEN}`.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Registry:
+        if (self.username is None) != (self.password is None):
+            message = "a username needs a password, and a password a username"
+            raise ValueError(message, "write both, or neither")
+        if self.username is not None and self.token is not None:
+            message = "a username or a token, not both"
+            raise ValueError(message, "remove one of them")
+        return self
+
+
+class Topic(Keys):
+    """A topic that is made where it is not there."""
+
+    partitions: Annotated[
+        int, Field(ge=1, description="Into so many parts it is split; more can be had later, fewer cannot.")
+    ] = 3
+    retention: Annotated[
+        str | None, Field(description="How long messages are kept, such as `7 days`; by default as the broker says.")
+    ] = None
+    compact: Annotated[
+        bool | None,
+        Field(description="Whether of each key at least the newest message is kept, and older ones may go. Kafka."),
+    ] = None
+    replication: Annotated[
+        int | None, Field(ge=1, description="So many servers keep each message; by default as the cluster says. Kafka.")
+    ] = None
+    min_insync: Annotated[
+        int | None,
+        Field(ge=1, description="So many servers have a message before it counts as written (min.insync.replicas)."),
+    ] = None
+
+    @field_validator("retention")
+    @classmethod
+    def _retention(cls, text: str | None) -> str | None:
+        return None if text is None else length(text, "retention: 7 days")
+
+    @model_validator(mode="after")
+    def _servers(self) -> Topic:
+        if self.replication is not None and self.min_insync is not None and self.min_insync > self.replication:
+            message = f"{self.min_insync} servers cannot have what {self.replication} keep"
+            raise ValueError(message, f"write min_insync: {self.replication}, or less")
+        return self
+
+
 class Target(Keys):
     """A place to run."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"engine", "warehouse", "live", "format", "catalog"})
+    planned: ClassVar[frozenset[str]] = frozenset({"engine", "warehouse", "format", "catalog"})
 
     default: Annotated[bool, Field(description="Used where no target is named; at most one.")] = False
     lake: Annotated[str, Field(min_length=1, description="Where tables rest: a folder.")] = "lake"
     broker: Annotated[
-        Literal["embedded"], Field(description="Who keeps topics: `embedded`, in files on this machine, no server.")
+        Literal["embedded"] | KafkaBroker,
+        Field(
+            description="Who keeps topics: `embedded`, in files on this machine, no server; or"
+            " `{type: kafka, servers: broker-1:9092}`."
+        ),
     ] = "embedded"
     topics: Annotated[
         str, Field(min_length=1, description="`embedded`: the folder where topics are kept, on a disk of this machine.")
     ] = "topics"
+    registry: Annotated[
+        Registry | None,
+        Field(description="The schema registry of its messages, for streams of format `avro` and `protobuf`."),
+    ] = None
     memory: Annotated[
         str, Field(pattern=rf"{MEMORY}|\$\{{", description="How much the engine may take, such as `2GB` or `512MiB`.")
     ] = "2GB"
@@ -154,17 +288,73 @@ class Target(Keys):
     spill: Annotated[
         str | None, Field(min_length=1, description="A folder for what does not fit; by default beside the lake.")
     ] = None
+    live: Annotated[
+        Literal["duckdb"] | ClickHouseStore | None,
+        Field(
+            description="Where live figures are kept: `duckdb`, in a file of this machine, the default; or"
+            ' `{type: clickhouse, url: "${env:CLICKHOUSE_URL}"}`.'
+        ),
+    ] = None
+    sources: Annotated[
+        dict[str, SerializeAsAny[SourceKeys]],
+        Field(description="Sources that are other ones here, by their names in `sources`, each declared in full."),
+    ] = {}
+
+    @field_validator("live", mode="before")
+    @classmethod
+    def _live(cls, found: Any) -> Any:
+        if found == "clickhouse":
+            message = "`clickhouse` does not tell where it is"
+            raise ValueError(message, 'write live: {type: clickhouse, url: "${env:CLICKHOUSE_URL}"}')
+        return found
+
+
+class Stream(Keys):
+    """The paces of `catchment stream`: more often is sooner there, and makes more and smaller files."""
+
+    commit_every: Annotated[
+        str,
+        Field(description="How often at most a bronze table, or a silver table of mode `append`, gets a commit."),
+    ] = "1s"
+    merge_every: Annotated[
+        str,
+        Field(description="How often at most a silver table of any other mode does: its touched files are rewritten."),
+    ] = "60s"
+    compact_every: Annotated[str, Field(description="How often small files are joined.")] = "5 minutes"
+    compact_files: Annotated[
+        int, Field(ge=1, description="So many commits of a table are compacted sooner than `compact_every`.")
+    ] = 256
+    upkeep_every: Annotated[
+        str, Field(description="How often what is older than `retention` is taken away, as `catchment maintain` does.")
+    ] = "1 hour"
+    retention: Annotated[
+        str,
+        Field(
+            description="How long old versions of tables can be read and restored while a stream goes on, an hour at"
+            " least. Each commit is an entry in a log and a file of state until then."
+        ),
+    ] = "1 day"
+
+    @field_validator("commit_every", "merge_every", "compact_every", "upkeep_every", "retention")
+    @classmethod
+    def _lengths(cls, text: str) -> str:
+        return length(text, "30s")
 
 
 class ProjectFile(Keys):
     """Everything that catchment.yaml may say."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"live", "schedule", "alerts", "brokers"})
+    planned: ClassVar[frozenset[str]] = frozenset({"schedule", "alerts", "brokers"})
 
     name: Annotated[str, Field(description="Lower case, digits and underscores; gold's file is named after it.")]
     sources: Annotated[dict[str, SerializeAsAny[SourceKeys]], Field(description="Where rows come from, by name.")] = {}
     silver: Annotated[dict[str, SilverTable], Field(description="Silver tables, by name.")] = {}
     gold: Annotated[Gold | None, Field(description="Gold, where there is any.")] = None
+    live: Annotated[dict[str, Metric], Field(description="Live figures, by name.")] = {}
+    topics: Annotated[
+        dict[str, Topic], Field(description="Topics of the target's broker, by name; made where they are not there.")
+    ] = {}
+    stream: Annotated[Stream | None, Field(description="How fast `catchment stream` goes.")] = None
     targets: Annotated[
         dict[str, Target], Field(min_length=1, description="Places to run, by name; by default one, `local`.")
     ] = {"local": Target(default=True)}
@@ -173,8 +363,11 @@ class ProjectFile(Keys):
 def with_every_source() -> type[ProjectFile]:
     """The same with the keys of every type of source in it, for the JSON Schema; `shape` looks at each by its type."""
     source: Any = Annotated[Union[tuple(KINDS.values())], Field(discriminator="type")]  # noqa: UP007
+    here: Any = (dict[str, source], Target.model_fields["sources"])
+    target = create_model("Target", __base__=Target, __doc__=Target.__doc__, sources=here)
     sources: Any = (dict[str, source], ProjectFile.model_fields["sources"])
+    targets: Any = (dict[str, target], ProjectFile.model_fields["targets"])
     whole: type[ProjectFile] = create_model(
-        "ProjectFile", __base__=ProjectFile, __doc__=ProjectFile.__doc__, sources=sources
+        "ProjectFile", __base__=ProjectFile, __doc__=ProjectFile.__doc__, sources=sources, targets=targets
     )
     return whole

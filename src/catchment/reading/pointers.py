@@ -1,4 +1,4 @@
-"""Where the names of a project point: contracts, files, targets; those of silver tables are in `tables`.
+"""Where the names of a project point: contracts, files, gold; silver tables are in `tables`, targets in `targets`.
 
 Read from the nodes, not from the models, so that a wrong key in one place does not hide a missing file in another.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +53,14 @@ class Reading:
         """The entries of a top-level key."""
         return (self.root.get(name) or _NOTHING).entries()
 
+    def sources(self) -> Iterator[tuple[str, Node]]:
+        """Every source that is declared, for every target and on one, with the path of its keys."""
+        for source, node in self.section("sources").items():
+            yield f"sources.{source}", node
+        for target, found in self.section("targets").items():
+            for source, node in entries(found, "sources").items():
+                yield f"targets.{target}.sources.{source}", node
+
     def key_place(self, section: str, name: str) -> Place:
         return (self.root.get(section) or _NOTHING).key_place(name)
 
@@ -64,7 +72,6 @@ def follow(reading: Reading) -> None:
     _streams(reading)
     _load_contracts(reading)
     _gold(reading)
-    _targets(reading)
 
 
 def entries(node: Node, key: str) -> dict[str, Node]:
@@ -80,7 +87,7 @@ def _references(reading: Reading) -> None:
         last = path.rpartition(".")[2]
         if wrong is not None:
             reading.findings.error(node, wrong[0], cure=wrong[1], key=path)
-        elif last in _NO_REFERENCES:
+        elif last in _NO_REFERENCES or path.startswith("live."):
             message = f"{last} is part of the project and cannot come from outside"
             reading.findings.error(node, message, cure="write the value itself", key=path)
 
@@ -92,13 +99,13 @@ def _names(reading: Reading) -> None:
         if name.value in _TAKEN:
             message = f"`{name.value}` is taken by a layer or by DuckDB itself"
             reading.findings.error(name, message, cure=f"write name: {name.value}_data", key="name")
-    for section in ("sources", "silver", "targets"):
+    for section in ("sources", "silver", "targets", "live"):
         for found in reading.section(section):
             _name(reading, found, reading.key_place(section, found), f"{section}.{found}")
-    for source, node in reading.section("sources").items():
+    for source, node in reading.sources():
         for stream in entries(node, "streams"):
             place = (node.get("streams") or _NOTHING).key_place(stream)
-            _name(reading, stream, place, f"sources.{source}.streams.{stream}")
+            _name(reading, stream, place, f"{source}.streams.{stream}")
 
 
 def _name(reading: Reading, name: str, place: Place, key: str) -> None:
@@ -111,11 +118,11 @@ def _name(reading: Reading, name: str, place: Place, key: str) -> None:
 
 
 def _streams(reading: Reading) -> None:
-    for source, node in reading.section("sources").items():
+    for source, node in reading.sources():
         if node.string("type") != "files":
             continue
         for stream, found in entries(node, "streams").items():
-            key = f"sources.{source}.streams.{stream}"
+            key = f"{source}.streams.{stream}"
             _dialect(reading, found, key)
             _whole(reading, found, key)
             path = found.string("path") or ""
@@ -269,19 +276,3 @@ def _command(reading: Reading, command: Node | None) -> None:
     if not is_there((reading.folder / command.text).is_file):
         cure = "name the dbt executable, or remove the key to take the one beside Python"
         reading.findings.error(command, f"{shorten(command.text)} is not there", cure=cure, key="gold.command")
-
-
-def _targets(reading: Reading) -> None:
-    targets = reading.section("targets")
-    default = [
-        name for name, node in targets.items() if (found := node.get("default")) is not None and found.value is True
-    ]
-    for name in default[1:]:
-        message = f"`{default[0]}` is the default target already"
-        reading.findings.error(
-            targets[name].get("default"), message, cure="keep one default", key=f"targets.{name}.default"
-        )
-    if len(targets) > 1 and not default:
-        place = reading.root.key_place("targets")
-        message = "none of several targets is the default"
-        reading.findings.error(place, message, cure="add default: true to one of them", key="targets")

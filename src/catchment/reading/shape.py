@@ -16,57 +16,75 @@ from catchment.reading.documents import Findings, Node, shorten
 from catchment.reading.kinds import KINDS
 from catchment.reading.kinds.keys import Keys, SourceKeys
 
-# Planned and named in the design, so that whoever writes them learns that they do nothing, not that they misspelt them.
-_NOT_BUILT_KINDS = frozenset({"webhooks", "topic"})
-
 _NOTHING = Node({}, (1, 1), keys={})
 
 
 def fit(root: Node, findings: Findings) -> ProjectFile | None:
     """The document in its models, or None after problems; what it points at is not looked at."""
     try:
-        whole = root.plain()
-        declared = root.get("sources")
-        known = {} if declared is None else _sources(root, declared, findings)
-        if declared is not None and declared.is_mapping:
-            whole = {**whole, "sources": {name: found for name, found in known.items() if found is not None}}
+        whole, failed = root.plain(), False
+        for place, declared in _declared(root):
+            known = _sources(root, place, declared, findings)
+            whole = _put(whole, place, {name: found for name, found in known.items() if found is not None})
+            failed = failed or None in known.values()
         found = ProjectFile.model_validate(whole, by_alias=True, by_name=False)
     except ValidationError as error:
         _tell(root, findings, (), error)
     except RecursionError:
         findings.error(root, "it is nested too deeply", cure="flatten it")
     else:
-        return None if None in known.values() else found
+        return None if failed else found
     return None
 
 
-def _sources(root: Node, declared: Node, findings: Findings) -> dict[str, SourceKeys | None]:
+def _declared(root: Node) -> list[tuple[tuple[str, ...], Node]]:
+    """Where sources stand: those of every target, then those of one."""
+    targets = (root.get("targets") or _NOTHING).entries()
+    found: list[tuple[tuple[str, ...], Node | None]] = [(("sources",), root.get("sources"))]
+    found += [(("targets", name, "sources"), target.get("sources")) for name, target in targets.items()]
+    return [(place, node) for place, node in found if node is not None and node.is_mapping]
+
+
+def _put(whole: Mapping[str, Any], place: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The same with another value at a path that is there."""
+    first, *below = place
+    return {**whole, first: _put(whole[first], tuple(below), value) if below else value}
+
+
+def _sources(root: Node, place: tuple[str, ...], declared: Node, findings: Findings) -> dict[str, SourceKeys | None]:
     """Each source in the model of its type; None after problems."""
     found: dict[str, SourceKeys | None] = {}
     for name, node in declared.entries().items():
         kind = node.get("type")
-        key, found[name] = f"sources.{name}", None
+        key, found[name] = ".".join((*place, name)), None
         if not node.is_mapping:
             findings.error(node, f"must be a mapping, not {node.kind()}", cure=_WANTED["model_type"][1], key=key)
         elif kind is None:
             findings.error(node, "type is missing", cure="write type: files", key=key)
-        elif kind.value in KINDS:
+        elif isinstance(kind.value, str) and kind.value in KINDS:
             try:
-                found[name] = KINDS[kind.text].model_validate(node.plain(), by_alias=True, by_name=False)
+                fitting = KINDS[kind.text].model_validate(node.plain(), by_alias=True, by_name=False)
             except ValidationError as error:
-                _tell(root, findings, ("sources", name), error)
+                _tell(root, findings, (*place, name), error)
+            else:
+                found[name] = fitting
+                _warn(node, fitting, key, findings)
         else:
             _strange(kind, key, findings)
     return found
 
 
+def _warn(node: Node, source: SourceKeys, key: str, findings: Findings) -> None:
+    for name, stream in source.streams.items():
+        for about, message, cure in stream.warnings():
+            at = _at(node, ["streams", name, about])
+            findings.warning(at, message, cure=cure, key=f"{key}.streams.{name}.{about}")
+
+
 def _strange(kind: Node, key: str, findings: Findings) -> None:
     """No type of source that there is; what else stands in it cannot be judged."""
-    cure = f"there are {', '.join(KINDS)}"
-    if kind.text in _NOT_BUILT_KINDS:
-        findings.error(kind, f"sources of type `{kind.value}` are not built yet", cure=cure, key=key)
-    else:
-        findings.error(kind, f"no type of source {kind.kind()}", cure=did_you_mean(kind.text, KINDS) or cure, key=key)
+    cure = did_you_mean(kind.text, KINDS) or f"there are {', '.join(KINDS)}"
+    findings.error(kind, f"no type of source {kind.kind()}", cure=cure, key=key)
 
 
 def _tell(root: Node, findings: Findings, above: tuple[str, ...], error: ValidationError) -> None:

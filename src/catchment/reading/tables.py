@@ -35,28 +35,47 @@ _WHOLE = ("merge", "history", "replace", "delete_insert")
 
 def follow(reading: Reading) -> None:
     """Look at every silver table; what is wrong goes to the reading's problems."""
-    streams = {
-        f"{source}.{stream}": _Stream(node, full=_is_whole(found, node))
-        for source, found in reading.section("sources").items()
-        for stream, node in entries(found, "streams").items()
-    }
+    streams = _streams(reading.section("sources"))
     for name, node in reading.section("silver").items():
         if not node.is_mapping:
             continue
         table = _Table(reading, name, node, streams)
-        for look in (_from, _mode, _needs, _whole, _unheeded, _columns, _deleted_when, _durations, _refine, _lookups):
+        for look in _LOOKS:
             look(table)
         _references(table)
     _cycles(reading)
 
 
-def _is_whole(source: Node, stream: Node) -> bool:
+def follow_on(reading: Reading, target: str, sources: Mapping[str, Node]) -> None:
+    """Look at what modes need of the streams of `sources`, which a target declares otherwise.
+
+    What is wrong goes to the reading's problems, at the target's stream, unless it is wrong on every target.
+    """
+    own = _streams(sources)
+    known = {**_streams(reading.section("sources")), **own}
+    for name, node in reading.section("silver").items():
+        table = _TableOnTarget(reading, name, node, known, target, own)
+        if node.is_mapping and any(stream.value in own for stream in table.streams):
+            for look in (_mode, _needs, _whole, _changes):
+                look(table)
+
+
+def _streams(sources: Mapping[str, Node]) -> dict[str, _Stream]:
+    return {
+        f"{source}.{stream}": _stream(found, node)
+        for source, found in sources.items()
+        for stream, node in entries(found, "streams").items()
+    }
+
+
+def _stream(source: Node, stream: Node) -> _Stream:
     """As its model tells; as its key `full` does where it has mistakes."""
     keys = KINDS.get(source.string("type") or "")
     try:
-        return keys is not None and stream_keys(keys).model_validate(stream.plain()).is_whole
+        found = None if keys is None else stream_keys(keys).model_validate(stream.plain())
     except ValidationError:
-        return _is(stream, "full", True)
+        return _Stream(stream, _is(stream, "full", True), changes=False)
+    return _Stream(stream, found is not None and found.is_whole, found is not None and found.brings_changes)
 
 
 def _is(node: Node, key: str, value: object) -> bool:
@@ -70,6 +89,7 @@ class _Stream:
 
     node: Node
     full: bool
+    changes: bool
 
 
 @dataclass(frozen=True)
@@ -115,9 +135,32 @@ class _Table:
         return stream.value in self.known and self.known[stream.value].full
 
     @property
+    def changes(self) -> Node | None:
+        """The first of its streams that brings changes."""
+        return next((s for s in self.streams if s.value in self.known and self.known[s.value].changes), None)
+
+    @property
     def is_full(self) -> bool:
         """Whether its streams arrive whole."""
         return bool(self.streams) and all(map(self.full, self.streams))
+
+
+@dataclass(frozen=True)
+class _TableOnTarget(_Table):
+    """The same where `own` streams are those of a target."""
+
+    target: str
+    own: Mapping[str, _Stream]
+
+    def error(self, at: Node | Place, message: str, cure: str, key: str = "") -> None:
+        told = f"{self.key}.{key}: {message}" if key else f"{self.key}: {message}"
+        if any(problem.message == told for problem in self.reading.findings.problems):
+            return
+        mine = [stream.value for stream in self.streams if stream.value in self.own]
+        meant = at.value if isinstance(at, Node) and at.value in mine else mine[0]
+        source, _, stream = meant.partition(".")
+        place = f"targets.{self.target}.sources.{source}.streams.{stream}"
+        self.reading.findings.error(self.own[meant].node, told, cure=cure, key=place)
 
 
 def _from(table: _Table) -> None:
@@ -154,7 +197,7 @@ def _mode(table: _Table) -> None:
         "window": [("event_time", "event_time: <a timestamp column>"), ("lateness", "lateness: 2 days")],
         "delete_insert": [("slice", "slice: [<a column>]")],
         "history": []
-        if table.is_full
+        if table.is_full or table.changes
         else [("latest_by", "latest_by: <a timestamp column>, or full: true at the stream")],
     }.get(mode, [])
     for key, example in missing:
@@ -168,7 +211,7 @@ def _needs(table: _Table) -> None:
     if len(table.streams) > 1:
         if mode in ("replace", "delete_insert"):
             table.error(at, f"mode {mode} takes one stream", "keep one, or write a table for each", "from")
-        elif mode in ("merge", "history") and "latest_by" not in table.node.entries():
+        elif mode in ("merge", "history") and "latest_by" not in table.node.entries() and not table.changes:
             message = f"mode {mode} over several streams needs latest_by: rows of two streams have no order of arrival"
             table.error(at, message, "add latest_by: <a column>", "from")
     for stream in table.streams:
@@ -199,6 +242,30 @@ def _whole(table: _Table) -> None:
     elif len(table.streams) > 1:
         message = f"{name} arrives whole, so a key that is not in it was deleted; other streams know nothing of that"
         table.error(whole[0], message, f"take {name} alone", "from")
+
+
+def _changes(table: _Table) -> None:
+    """A log of changes tells by itself what is the latest and what was deleted."""
+    stream = table.changes
+    if stream is None:
+        return
+    if table.mode not in ("merge", "history"):
+        message = f"{stream.value} brings changes, deletes among them, and mode {table.mode} would keep what is gone"
+        table.error(stream, message, "write mode: merge, or mode: history for every version", "from")
+    elif len(table.streams) > 1:
+        message = f"{stream.value} brings changes in an order of its own; other streams know nothing of that"
+        table.error(stream, message, f"take {stream.value} alone", "from")
+    for key, what in (("latest_by", "which row is the latest"), ("deleted_when", "which rows were deleted")):
+        node = table.node.get(key)
+        if node is not None:
+            table.error(node, f"{stream.value} is a log of changes, which says {what}", f"remove {key}", key)
+    contract = table.contract
+    columns = contract.columns if contract is not None and contract.key else ()
+    derived = [c.name for c in columns if c.derived and contract is not None and c.name in contract.key]
+    if derived:
+        message = f"refine makes the key ({', '.join(derived)}), and deletes in {stream.value} never see it"
+        cure = "take the key from the source, or make this table in gold"
+        table.error(table.places("refine"), message, cure, "refine")
 
 
 def _unheeded(table: _Table) -> None:
@@ -330,6 +397,9 @@ def _as_of(table: _Table, lookup: str, how: Node) -> None:
     if mode != "history":
         message = f"`{lookup}` keeps no versions to look up as of a time: its mode is {mode}"
         table.error(how, message, f"write {lookup}: current, or mode: history for {lookup}", key)
+
+
+_LOOKS = (_from, _mode, _needs, _whole, _changes, _unheeded, _columns, _deleted_when, _durations, _refine, _lookups)
 
 
 def _references(table: _Table) -> None:

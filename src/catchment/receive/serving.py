@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -46,6 +46,7 @@ class Receiver:
     tell: Tell
     address: tuple[str, int] = ("127.0.0.1", 8080)
     limits: Mapping[str, Any] = field(default_factory=dict)  # of `Answering`, for tests
+    declared: Sequence[TopicSpec] = ()  # topics as the project wants them
     told_every_s: float = _TOLD_EVERY_S
     head_s: float = HEAD_S
 
@@ -80,9 +81,15 @@ class Receiver:
             )
 
     def _declare(self) -> None:
-        """A new topic has one partition, so that deliveries land in the order in which they came."""
-        there = set(self.broker.topics())
+        """A new topic has one partition, so that deliveries land in the order in which they came, unless the project
+        declares it: then it is made so where it is absent, and stays as it is where it is there."""
+        there, declared = set(self.broker.topics()), {spec.name: spec for spec in self.declared}
         for endpoint in self.endpoints:
+            wanted = declared.get(endpoint.topic)
+            if wanted is not None:
+                keep_s = endpoint.keep_s if wanted.retention_s is None else wanted.retention_s
+                self.broker.declare([] if endpoint.topic in there else [replace(wanted, retention_s=keep_s)])
+                continue
             partitions = self.broker.spec(endpoint.topic).partitions if endpoint.topic in there else 1
             self.broker.declare([TopicSpec(endpoint.topic, partitions, endpoint.keep_s)])
 

@@ -141,7 +141,8 @@ class Taking:
             before = [] if self.anew else truncates.known(self.progress, part.stream)
             if before or rows.truncates:
                 present = None if self.anew else self.silver
-                frames.append(truncates.deletes(self.refining, present, rows, before))
+                own: dict[str, Any] = {"number": rows.number, "new": rows.truncates, "before": before}
+                frames.append(truncates.deletes(self.refining, present, rows.good(), **own))
         return stacked(self.refining.engine, frames)
 
     def write(self, taken: Sequence[Rows], claim: Claim) -> Written:
@@ -218,8 +219,9 @@ class Taking:
                 if newest is not None:
                     arrivals[str(part.bronze.name)] = newest
             found["arrivals"] = arrivals
-        if any(rows.truncates for rows in taken):
-            found["truncated"] = truncates.remembered({} if self.anew else self.progress.cursors, self.parts, taken)
+        new = [one for rows in taken for one in rows.truncates]
+        if new:
+            found["truncated"] = truncates.remembered({} if self.anew else self.progress.cursors, new)
         if waiting:
             # As they were before the rows were looked for: what came since is looked at by the next run.
             found["references"] = self.referred

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from catchment.interfaces import Engine, Table
     from catchment.records import Progress
-    from catchment.silver.rows import Rows
-    from catchment.silver.span import Part
     from catchment.silver.work import Work
 
 _SCHEMA = pa.schema(
@@ -76,22 +74,23 @@ def known(progress: Progress, stream: str) -> list[Truncate]:
     return [Truncate(stream, shard, load, row, datetime.fromisoformat(at)) for shard, load, row, at in told]
 
 
-def remembered(cursors: Mapping[str, Any], parts: Sequence[Part], taken: Sequence[Rows]) -> dict[str, Any]:
+def remembered(cursors: Mapping[str, Any], taken: Sequence[Truncate]) -> dict[str, Any]:
     """What `known` reads, with those among the rows that are taken now."""
     found = dict(cursors.get("truncated", {}))
-    for part, rows in zip(parts, taken, strict=True):
-        new = [[one.shard, one.load, one.row, one.at.isoformat()] for one in rows.truncates]
-        if new:
-            found[part.stream] = [*found.get(part.stream, ()), *new]
+    for one in taken:
+        place = [one.shard, one.load, one.row, one.at.isoformat()]
+        found[one.stream] = [*found.get(one.stream, ()), place]
     return found
 
 
-def deletes(work: Work, present: Table | None, rows: Rows, before: Sequence[Truncate]) -> Any:
-    """A frame of deletes, one for each key and truncate that took it: keys that silver holds, of the truncates among
-    the rows that are taken; keys of these rows, of every truncate that came after them."""
+def deletes(
+    work: Work, present: Table | None, good: Any, *, number: int, new: Sequence[Truncate], before: Sequence[Truncate]
+) -> Any:
+    """A frame of deletes, one for each key and truncate that took it: keys that silver holds, of the `new` ones among
+    the rows that are taken; keys of the `good` rows among these, of every truncate that came after them."""
     engine, key = work.engine, [quoted(name) for name in work.table.contract.key]
-    every, new = [*before, *rows.truncates], list(rows.truncates)
-    frames = {"good": rows.good(), "every": engine.frame(_table(every)), "new": engine.frame(_table(new))}
+    every = [*before, *new]
+    frames = {"good": good, "every": engine.frame(_table(every)), "new": engine.frame(_table(new))}
     later = "(good._load < every._load OR (good._load = every._load AND good._row < every._row))"
     union = f"SELECT {_of('good', key)}, every.* FROM good JOIN every ON good._stream = every._stream AND {later}"
     known_too = ""
@@ -100,7 +99,7 @@ def deletes(work: Work, present: Table | None, rows: Rows, before: Sequence[Trun
         there = f"SELECT * FROM present WHERE {HIDDEN} IS NULL"
         union += f" UNION SELECT {_of('there', key)}, new.* FROM ({there}) AS there JOIN new USING (_stream)"
         known_too = f" ANTI JOIN present USING ({', '.join(key)}, _stream, _shard, _load, _row)"
-    judged = f"CAST({rows.number:d} AS BIGINT) AS _judged"
+    judged = f"CAST({number:d} AS BIGINT) AS _judged"
     listed = ", ".join([*key, "_stream", "_shard", "_load", "_row", judged, *_own(work)])
     return engine.kept(engine.query(parsed(f"SELECT DISTINCT {listed} FROM ({union}) AS gone{known_too}"), frames))
 

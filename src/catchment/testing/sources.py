@@ -99,6 +99,30 @@ class SourcePromises(ABC):
             before, cursor = self._until(stop)
             assert before + rows_in(self.batches(cursor)) == whole
 
+    def test_one_instance_reads_again_and_again_as_a_stream_does(self) -> None:
+        self.add_rows(2)
+        source = self.source()
+        first, cursor = _read(source, self.feed(), None)
+        again, cursor = _read(source, self.feed(), cursor)
+        self.add_rows(3)
+        more, cursor = _read(source, self.feed(), cursor)
+        last, _ = _read(source, self.feed(), cursor)
+        source.close()
+        assert [len(rows) for rows in (first, again, more, last)] == [2, 0, 5 if self.whole else 3, 0]
+
+    def test_it_tells_that_something_is_new_where_it_says_that_it_can(self) -> None:
+        source = self.source()
+        if not source.abilities.wakes:
+            assert not source.wait(self.feed(), None, 0.01)
+            return
+        self.add_rows(2)
+        assert source.wait(self.feed(), None, 10)
+        _, cursor = _read(source, self.feed(), None)
+        assert not source.wait(self.feed(), cursor, 0.05)
+        self.add_rows(1)
+        assert source.wait(self.feed(), cursor, 10)
+        source.close()
+
     def test_one_load_after_the_other_from_fresh_instances_reads_everything_once(self) -> None:
         for count in (2, 3, 1):
             self.add_rows(count)
@@ -155,9 +179,9 @@ class SourcePromises(ABC):
     def test_a_lost_cursor_is_found_again_from_what_landed(self) -> None:
         self.add_rows(3)
         self.add_rows(2)
-        landed = pa.concat_tables([batch.rows.select(["_origin"]) for batch in self.batches()])
-        counted = landed.append_column("rows", pa.array([1] * landed.num_rows)).group_by("_origin")
-        origins = counted.aggregate([("rows", "sum")]).rename_columns(["_origin", "rows"])
+        landed = pa.concat_tables([batch.rows.select(["_origin", "_position"]) for batch in self.batches()])
+        counted = landed.group_by("_origin").aggregate([("_position", "count"), ("_position", "max")])
+        origins = counted.rename_columns(["_origin", "rows", "last"])
         if self.forgetful:
             with pytest.raises(ConfigError) as refused:
                 self.source().recognize(self.feed(), origins)
@@ -219,6 +243,15 @@ class SourcePromises(ABC):
             if len(given) == count:
                 break
         return rows_in(taken), committed(since, given)
+
+
+def _read(source: Source, feed: Feed, since: Cursor | None) -> tuple[list[dict[str, Any]], Cursor | None]:
+    """All that is new for an instance that is kept, and the cursor after it; each is told that it is committed."""
+    batches = list(source.read(feed, since, SMALLEST))
+    cursor = committed(since, [batch.cursor for batch in batches if batch.cursor is not None])
+    if batches and cursor is not None:
+        source.acknowledge(feed, cursor)
+    return rows_in(batches), cursor
 
 
 def committed(since: Cursor | None, given: Sequence[Cursor]) -> Cursor | None:

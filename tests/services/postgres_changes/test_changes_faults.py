@@ -364,8 +364,8 @@ def test_a_slot_that_holds_too_much_is_told_before_the_disk_is_full(rows: Databa
     assert "holds 64 MB of the server's log" in warning
     assert "max_slot_wal_keep_size" in warning
     assert "pg_drop_replication_slot('catchment_shop')" in warning
-    assert about.item == "MB of log"
-    assert about.items == pytest.approx(64, abs=2)
+    assert about.item == "stretch of log"
+    assert about.bytes / (1 << 20) == pytest.approx(64, abs=2)
     assert [notice.message in warning for notice in about.notices] == [True]
     assert len(notices) == 1
 

@@ -126,5 +126,5 @@ class TestLog(_OverPostgres):
     def test_describing_changes_nothing_and_agrees_with_reading(self) -> None:
         """But for how much log there is, which others may have made more."""
         self.add_rows(3)
-        assert self.source().describe(self.feed(), None).item == "MB of log"
+        assert self.source().describe(self.feed(), None).item == "stretch of log"
         assert sum(batch.rows.num_rows for batch in self.batches()) == 3

@@ -45,7 +45,8 @@ def lived(folder: Path, server: Postgres, *, operations: int, seed: int, restart
     return workload
 
 
+@pytest.mark.timeout(900)
 def test_merge_equals_the_tables_and_history_what_triggers_wrote_down(mortal: Postgres, tmp_path: Path) -> None:
-    workload = lived(tmp_path / "life", mortal, operations=8000, seed=11, restarts=2, kills=8)
+    workload = lived(tmp_path / "life", mortal, operations=100_000, seed=11, restarts=5, kills=20)
     assert differences(tmp_path / "life", workload) == []
     assert crash.faults(tmp_path / "life") == []

@@ -71,7 +71,9 @@ class TestScriptedSource(SourcePromises):
         self.last = 0
 
     def source(self) -> Source:
-        return ScriptedSource(self.script)
+        found = ScriptedSource([])
+        found.script = self.script  # the outside goes on while a source is open
+        return found
 
     def add_rows(self, count: int) -> None:
         self.script.append(arrived({"id": list(range(self.last, self.last + count))}, origin=f"{len(self.script)}"))

@@ -13,10 +13,12 @@ from catchment.events import (
     RowsRefined,
     RunFinished,
     RunStarted,
+    SpanAccepted,
     StepFinished,
     StepProgress,
     StepRetried,
     StepStarted,
+    TableRestored,
 )
 from catchment.observe.console import Console
 
@@ -77,6 +79,40 @@ def test_a_run_is_a_calm_table_and_a_summary() -> None:
         "Done in 8.1 s: 48,210 rows landed, 46,377 in silver, 1,702 in quarantine, 14 gold models.\n"
         "  1,702 rows of silver.users were rejected: catchment quarantine show silver.users\n"
     )
+
+
+def test_rows_that_say_nothing_new_are_told_apart_from_those_that_lost_to_newer_ones() -> None:
+    whole = RowsRefined(
+        step=REFINE,
+        table="silver.users",
+        rows=5_000,
+        written=2,
+        rejected=0,
+        superseded=1,
+        filtered=0,
+        load=2,
+        unchanged=4_997,
+    )
+    end = StepFinished(step=REFINE, kind="refine", name="silver.users", outcome="done", seconds=0.1)
+    assert "2 rows   1 superseded · 4,997 unchanged  " in told(START, whole, end)
+
+
+def test_what_is_accepted_is_told_as_that_and_not_as_no_rows() -> None:
+    accepted = SpanAccepted(step=REFINE, table="silver.users", spans={"bronze.drops__users": 3})
+    end = StepFinished(step=REFINE, kind="refine", name="silver.users", outcome="done", seconds=0.1)
+    assert told(START, accepted, end).splitlines()[1:] == [
+        "  accept   silver.users               what is held passes with the next run",
+    ]
+
+
+def test_a_way_back_is_told_as_that_and_not_as_no_rows() -> None:
+    back = TableRestored(
+        step=REFINE, table="silver.users", verb="restore", generation=5, to=3, rows=12, cut_off=[(4, 4)]
+    )
+    end = StepFinished(step=REFINE, kind="refine", name="silver.users", outcome="done", seconds=0.1)
+    assert told(START, back, end).splitlines()[1:] == [
+        "  restore  silver.users               as it was at generation 3: 12 rows; cut off: 4-4",
+    ]
 
 
 def test_nothing_new_is_one_line() -> None:

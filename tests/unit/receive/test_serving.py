@@ -278,6 +278,16 @@ def test_a_topic_keeps_deliveries_as_long_as_the_stream_says(tmp_path: Path) -> 
     found.broker.close()
 
 
+def test_a_declared_topic_is_made_so_and_stays_as_it_is(tmp_path: Path) -> None:
+    with running(tmp_path / "a") as found:
+        assert found.port
+    endpoint = replace(found.receiver.endpoints[0], topic="declared", keep_s=3600)
+    for wanted in (TopicSpec("declared", 2), TopicSpec("declared", 3, 7200)):
+        Receiver([endpoint], found.broker, lambda event: None, declared=[wanted])._declare()
+        assert found.broker.spec("declared") == TopicSpec("declared", 2, 3600)
+    found.broker.close()
+
+
 def test_an_address_in_use_is_told_with_what_to_write_instead(tmp_path: Path) -> None:
     with running(tmp_path) as found:
         second = Receiver([], found.broker, lambda event: None, ("127.0.0.1", found.port))

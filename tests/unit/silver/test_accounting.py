@@ -111,9 +111,7 @@ def _assert_accounted(bench: Workbench) -> None:
     assert max(bronze.values()) == 1
     refined = bench.heard.of(RowsRefined)
     assert sum(event.rows for event in refined) == bronze.total()
-    parts = [
-        event.written + event.rejected + event.superseded + event.unchanged + event.filtered for event in refined
-    ]
+    parts = [event.written + event.rejected + event.superseded + event.unchanged + event.filtered for event in refined]
     assert [event.rows for event in refined] == parts
     assert sum(event.written for event in refined) == silver.total()
     assert sum(event.rows for event in bench.heard.of(RowsQuarantined)) == rejects.total()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from catchment.reading.durations import seconds
+from catchment.settings import has_references
 
 
 class Keys(BaseModel):
@@ -23,8 +26,23 @@ class Keys(BaseModel):
     example: ClassVar[str] = ""
 
 
+def length(text: str, example: str) -> str:
+    """A length of time of at least a second, or a reference to one. Raises ValueError."""
+    if not has_references(text) and not seconds(text):
+        message = f"`{text[:40]}` is no length of time"
+        raise ValueError(message, f"write {example}, for example")
+    return text
+
+
 class StreamKeys(Keys):
     """A stream of any source."""
+
+    # Keys that a run never needs, so that references in them are not resolved for it.
+    late: ClassVar[frozenset[str]] = frozenset()
+
+    def warnings(self) -> Iterable[tuple[str, str, str]]:
+        """What is allowed and deserves a word: the key, what about it, what to do instead."""
+        return ()
 
     @property
     def is_whole(self) -> bool:
@@ -47,6 +65,18 @@ class StreamKeys(Keys):
         return False
 
 
+class ChangesKeys(StreamKeys):
+    """A stream whose rows are changes, each a document."""
+
+    @property
+    def brings_documents(self) -> bool:
+        return True
+
+    @property
+    def brings_changes(self) -> bool:
+        return True
+
+
 class SourceKeys(Keys):
     """A source of any type.
 
@@ -57,6 +87,22 @@ class SourceKeys(Keys):
 
     # Whether it reads topics of the target's broker, which it is then given as `broker`.
     reads_topics: ClassVar[bool] = False
+
+    # Whether their messages may need schemas of the target's registry, which it is then given as `registry`.
+    reads_schemas: ClassVar[bool] = False
+
+    every: Annotated[
+        str | None,
+        Field(
+            description="How often `catchment stream` looks for what is new, such as `5 minutes`: by default every 30"
+            " seconds, and logs and topics as often as it commits."
+        ),
+    ] = None
+
+    @field_validator("every")
+    @classmethod
+    def _every(cls, text: str | None) -> str | None:
+        return None if text is None else length(text, "every: 30s")
 
     if TYPE_CHECKING:
         type: str

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from catchment.reading.kinds.keys import SourceKeys, StreamKeys
+from catchment.reading.kinds.keys import ChangesKeys, SourceKeys
 
 
-class MongoChangesStream(StreamKeys):
+class MongoChangesStream(ChangesKeys):
     """A collection whose changes are followed, each as the document after it."""
 
     collection: Annotated[str, Field(min_length=1, description="The collection; a view has no changes.")]
@@ -20,14 +20,6 @@ class MongoChangesStream(StreamKeys):
             " `relaxed` writes numbers as JSON has them and dates as text."
         ),
     ] = "canonical"
-
-    @property
-    def brings_documents(self) -> bool:
-        return True
-
-    @property
-    def brings_changes(self) -> bool:
-        return True
 
 
 class MongoChangesSource(SourceKeys):

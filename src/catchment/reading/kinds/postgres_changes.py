@@ -7,14 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from catchment.reading.kinds.keys import SourceKeys, StreamKeys
+from catchment.reading.kinds.keys import ChangesKeys, SourceKeys
 from catchment.reading.kinds.sql import address
 from catchment.settings import has_references
 
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 
 
-class ChangesStream(StreamKeys):
+class ChangesStream(ChangesKeys):
     """A table whose rows are followed: what is there, then every change."""
 
     table: Annotated[str, Field(min_length=1, description="The table, with its schema: `public.users`.")]
@@ -26,14 +26,6 @@ class ChangesStream(StreamKeys):
             " default the primary key. Only for tables with `REPLICA IDENTITY FULL`: of others the log says it.",
         ),
     ] = None
-
-    @property
-    def brings_documents(self) -> bool:
-        return True
-
-    @property
-    def brings_changes(self) -> bool:
-        return True
 
 
 class PostgresChangesSource(SourceKeys):

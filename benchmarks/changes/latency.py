@@ -1,0 +1,167 @@
+"""From a commit in PostgreSQL to silver, by `catchment stream` with no broker, while changes keep coming.
+
+    python benchmarks/changes/latency.py [--rate 500] [--seconds 300] [--merge-every 2s]
+
+Of ten changes six insert and four update a row that is there; each row tells when it was written, and silver's log when
+the commit was made that brought it. Memory and files are looked at every five seconds. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+WORK = ROOT / "build" / "bench" / "latency"
+
+SERVER = ("shared_buffers=256MB", "wal_level=logical", "max_replication_slots=4", "max_wal_senders=4")
+PROJECT = """\
+name: live
+sources:
+  shop_db:
+    type: postgres_changes
+    url: ${{file:url.txt}}
+    streams:
+      orders: {{table: public.orders}}
+silver:
+  orders: {{from: shop_db.orders, mode: merge}}
+stream: {{merge_every: {merge_every}}}
+"""
+TABLE = "CREATE TABLE orders (id int PRIMARY KEY, status text, amount numeric, written_at timestamptz)"
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+schema:
+  - name: orders
+    properties:
+      - {name: id, logicalType: integer, primaryKey: true, primaryKeyPosition: 1}
+      - {name: status, logicalType: string}
+      - {name: amount, logicalType: number, physicalType: "decimal(12,2)"}
+      - {name: written_at, logicalType: timestamp}
+"""
+
+
+def write(url: str, rate: int, seconds: float) -> int:
+    """So many changes a second, each a transaction of its own."""
+    import psycopg
+
+    chance, made, began = random.Random(7), 0, time.monotonic()
+    with psycopg.connect(url, autocommit=True) as opened:
+        count = 0
+        while (gone := time.monotonic() - began) < seconds:
+            if count >= gone * rate:
+                time.sleep(0.001)
+                continue
+            count += 1
+            if made < 100 or chance.random() < 0.6:
+                made += 1
+                opened.execute("INSERT INTO orders VALUES (%s, 'new', 12.5, clock_timestamp())", (made,))
+            else:
+                changed = "UPDATE orders SET status = 'paid', written_at = clock_timestamp() WHERE id = %s"
+                opened.execute(changed, (chance.randint(1, made),))
+    return count
+
+
+def looked(pid: int) -> dict[str, int]:
+    """Memory of the stream, and its files: those that the newest versions name, and all that lie there."""
+    from catchment.connected import Connected
+    from catchment.project import load_project
+
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lake = Connected.of(load_project(WORK)).lake
+    tables = [lake.open(name) for name in lake.list()]
+    return {
+        "mb": next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024,
+        "live_files": sum(len(table.files()) for table in tables if table is not None),
+        "files": sum(len(names) for _, _, names in os.walk(WORK / "lake")),
+        "open_files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
+    }
+
+
+def latencies() -> list[float]:
+    """Seconds from the writing of each row that silver holds to the commit that brought it."""
+    import catchment
+    from catchment.connected import Connected
+    from catchment.naming import silver_table
+    from catchment.project import load_project
+
+    table = Connected.of(load_project(WORK)).lake.open(silver_table("orders"))
+    assert table is not None
+    at = {commit.pin.generation: commit.at for commit in table.history()}
+    rows = catchment.open(WORK).query("SELECT _judged, written_at FROM silver.orders").read_all().to_pylist()
+    return [(at[row["_judged"]] - row["written_at"]).total_seconds() for row in rows if row["_judged"] in at]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=int, default=500)
+    parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--merge-every", default="2s")
+    said = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    from concurrent.futures import ThreadPoolExecutor
+
+    import psycopg
+    from tests.services.postgres.server import started
+
+    shutil.rmtree(WORK, ignore_errors=True)
+    (WORK / "contracts").mkdir(parents=True)
+    (WORK / "contracts" / "orders.odcs.yaml").write_text(CONTRACT)
+    (WORK / "catchment.yaml").write_text(PROJECT.format(merge_every=said.merge_every))
+    with started(SERVER) as server:
+        (WORK / "url.txt").write_text(server.url())
+        with psycopg.connect(server.url(), autocommit=True) as opened:
+            opened.execute(
+                "CREATE TABLE orders (id int PRIMARY KEY, status text, amount numeric, written_at timestamptz)"
+            )
+        log = (WORK / "stream.log").open("w")
+        command = [sys.executable, "-m", "catchment", "--project", str(WORK), "stream"]
+        stream = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            time.sleep(5)
+            looks: list[dict[str, int]] = []
+            with ThreadPoolExecutor(1) as pool:
+                writing = pool.submit(write, server.url(), said.rate, said.seconds)
+                while not writing.done():
+                    time.sleep(5)
+                    if (WORK / "lake" / "silver").exists():
+                        looks.append(looked(stream.pid))
+            time.sleep(8)
+        finally:
+            stream.send_signal(signal.SIGTERM)
+            assert stream.wait(60) == 0, (WORK / "stream.log").read_text()[-2000:]
+        with psycopg.connect(server.url()) as opened:
+            there = opened.execute("SELECT count(*) FROM orders").fetchone()
+    found = latencies()
+    print(json.dumps(summary(found, looks, writing.result(), said, there), indent=2))
+
+
+def summary(found: list[float], looks: list[dict[str, int]], changes: int, said: Any, there: Any) -> dict[str, Any]:
+    parts = statistics.quantiles(found, n=100)
+    tenth = max(1, len(looks) // 10)
+    return {
+        "changes": changes,
+        "changes_per_second": round(changes / said.seconds),
+        "rows": {"database": there[0], "silver": len(found)},
+        "seconds": {"p50": round(parts[49], 2), "p95": round(parts[94], 2), "p99": round(parts[98], 2)},
+        "first_tenth": {name: max(look[name] for look in looks[:tenth]) for name in looks[0]},
+        "last_tenth": {name: max(look[name] for look in looks[-tenth:]) for name in looks[0]},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,7 @@ WORK = ROOT / "build" / "bench" / "latency"
 
 SERVER = ("shared_buffers=256MB", "wal_level=logical", "max_replication_slots=4", "max_wal_senders=4")
 PROJECT = """\
-name: live
+name: brisk
 sources:
   shop_db:
     type: postgres_changes

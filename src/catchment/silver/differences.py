@@ -47,6 +47,7 @@ _REBUILT = {
     "event_time": "other rows lie within the lateness",
     "deleted_when": "other rows delete their key",
     "full": "a key that did not arrive means something else",
+    "changes": "a log tells the order and what goes by itself",
 }
 _TOLD = frozenset({*_REBUILT, "contract", "from", "lateness_s", "refine", "with", "as_of"})
 

@@ -105,6 +105,7 @@ EDITS = [
     (TABLE, replace(TABLE, deleted_when="n = 1"), "~ deleted_when: none -> n = 1", "rebuild"),
     (TABLE, replace(TABLE, slice=("n",)), "~ slice: none -> n", "rebuild"),
     (TABLE, replace(TABLE, full=True), "~ full: none -> true", "rebuild"),
+    (TABLE, replace(TABLE, changes=True), "~ changes: none -> true", "rebuild"),
     (WINDOW, replace(WINDOW, event_time="n"), "~ event_time: at -> n", "rebuild"),
     (WINDOW, replace(WINDOW, lateness_s=120), "~ lateness: 60 s -> 120 s", "forward"),
     (TABLE, replace(TABLE, lateness_s=86_400), "~ lateness: for ever -> 86,400 s", "goes_on"),
@@ -270,6 +271,7 @@ def test_everything_that_a_definition_holds_has_words() -> None:
         deleted_when="n = 1",
         slice=("n",),
         full=True,
+        changes=True,
         lookups={"users": LookedUp(CONTRACT, as_of="at")},
         contract=replace(CONTRACT, references=(Reference(("n",), "users", ("id",)),)),
     ).definition()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +37,14 @@ def postgres() -> Iterator[Postgres]:
 
 
 def drop_slots(url: str) -> None:
-    """Every slot that nobody reads."""
+    """Every slot; who reads one still, of a test that has ended, is ended first."""
+    mine = "FROM pg_replication_slots WHERE database = current_database()"
+    until = time.monotonic() + 10
     with psycopg.connect(url, autocommit=True) as opened:
-        opened.execute(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-            " WHERE NOT active AND database = current_database()"
-        )
+        while opened.execute(f"SELECT pg_terminate_backend(active_pid) {mine} AND active".encode()).fetchall():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        opened.execute(f"SELECT pg_drop_replication_slot(slot_name) {mine}".encode())
 
 
 @dataclass

@@ -3,7 +3,8 @@
     python benchmarks/changes/latency.py [--rate 500] [--seconds 300] [--merge-every 2s]
 
 Of ten changes six insert and four update a row that is there; each row tells when it was written, and silver's log when
-the commit was made that brought it. Memory and files are looked at every five seconds. Prints JSON.
+the commit was made that brought it, for as long as the stream's `retention`. Once there are `--rows` rows all changes
+are updates. Memory and files are looked at every five seconds. Prints JSON: the most of each tenth of the time.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ schema:
 """
 
 
-def write(url: str, rate: int, seconds: float) -> int:
+def write(url: str, rate: int, seconds: float, most: int) -> int:
     """So many changes a second, each a transaction of its own."""
     import psycopg
 
@@ -67,7 +68,7 @@ def write(url: str, rate: int, seconds: float) -> int:
                 time.sleep(0.001)
                 continue
             count += 1
-            if made < 100 or chance.random() < 0.6:
+            if made < 100 or (made < most and chance.random() < 0.6):
                 made += 1
                 opened.execute("INSERT INTO orders VALUES (%s, 'new', 12.5, clock_timestamp())", (made,))
             else:
@@ -92,8 +93,8 @@ def looked(pid: int) -> dict[str, int]:
     }
 
 
-def latencies() -> list[float]:
-    """Seconds from the writing of each row that silver holds to the commit that brought it."""
+def latencies() -> tuple[int, list[float]]:
+    """How many rows silver holds; of those whose commit is still told of, the seconds from writing to commit."""
     import catchment
     from catchment.connected import Connected
     from catchment.naming import silver_table
@@ -103,7 +104,8 @@ def latencies() -> list[float]:
     assert table is not None
     at = {commit.pin.generation: commit.at for commit in table.history()}
     rows = catchment.open(WORK).query("SELECT _judged, written_at FROM silver.orders").read_all().to_pylist()
-    return [(at[row["_judged"]] - row["written_at"]).total_seconds() for row in rows if row["_judged"] in at]
+    took = [(at[row["_judged"]] - row["written_at"]).total_seconds() for row in rows if row["_judged"] in at]
+    return len(rows), took
 
 
 def main() -> None:
@@ -111,6 +113,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=500)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--merge-every", default="2s")
+    parser.add_argument("--rows", type=int, default=1 << 62)
     said = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     from concurrent.futures import ThreadPoolExecutor
@@ -135,7 +138,7 @@ def main() -> None:
             time.sleep(5)
             looks: list[dict[str, int]] = []
             with ThreadPoolExecutor(1) as pool:
-                writing = pool.submit(write, server.url(), said.rate, said.seconds)
+                writing = pool.submit(write, server.url(), said.rate, said.seconds, said.rows)
                 while not writing.done():
                     time.sleep(5)
                     if (WORK / "lake" / "silver").exists():
@@ -146,20 +149,22 @@ def main() -> None:
             assert stream.wait(60) == 0, (WORK / "stream.log").read_text()[-2000:]
         with psycopg.connect(server.url()) as opened:
             there = opened.execute("SELECT count(*) FROM orders").fetchone()
-    found = latencies()
-    print(json.dumps(summary(found, looks, writing.result(), said, there), indent=2))
+    rows, found = latencies()
+    print(json.dumps(summary(rows, found, looks, writing.result(), said, there), indent=2))
 
 
-def summary(found: list[float], looks: list[dict[str, int]], changes: int, said: Any, there: Any) -> dict[str, Any]:
+def summary(
+    rows: int, found: list[float], looks: list[dict[str, int]], changes: int, said: Any, there: Any
+) -> dict[str, Any]:
     parts = statistics.quantiles(found, n=100)
     tenth = max(1, len(looks) // 10)
+    tenths = [looks[at : at + tenth] for at in range(0, len(looks), tenth)]
     return {
         "changes": changes,
         "changes_per_second": round(changes / said.seconds),
-        "rows": {"database": there[0], "silver": len(found)},
+        "rows": {"database": there[0], "silver": rows, "measured": len(found)},
         "seconds": {"p50": round(parts[49], 2), "p95": round(parts[94], 2), "p99": round(parts[98], 2)},
-        "first_tenth": {name: max(look[name] for look in looks[:tenth]) for name in looks[0]},
-        "last_tenth": {name: max(look[name] for look in looks[-tenth:]) for name in looks[0]},
+        "most_by_tenth": {name: [max(look[name] for look in part) for part in tenths] for name in looks[0]},
     }
 
 

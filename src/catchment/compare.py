@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,10 @@ def compare(
     sides = [_Side(Connected.of(project, place)) for place in (one, other)]
     engine = sides[0].connected.engine()
     sides[0].connected.state.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="compare-", dir=sides[0].connected.state) as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="compare-", dir=sides[0].connected.state))
+        for side in sides:
+            stack.enter_context(side.connected.reads.at_work())
         try:
             for name in _chosen(sides, tables):
                 yield _compared(_Pair(project, name, engine, Path(folder), tolerance, examples), sides)

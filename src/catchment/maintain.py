@@ -88,13 +88,15 @@ class _Maintaining:
     do: bool
     log: timedelta = LOG
 
-    @property
+    @cached_property
     def since(self) -> datetime:
-        return self.now - self.retention
+        """When the retention begins: earlier where somebody at work began earlier."""
+        working = min(filter(None, (one.lake.at_work_since() for one in self._sharing())), default=self.now)
+        return min(self.now - self.retention, working)
 
     @property
     def since_log(self) -> datetime:
-        return self.now - max(self.retention, self.log)
+        return min(self.since, self.now - self.log)
 
     def all(self, select: Sequence[str]) -> Sequence[Tidied]:
         chosen = self._chosen(select)

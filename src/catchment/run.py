@@ -18,7 +18,7 @@ from catchment.events import Reached, RunFinished, RunStarted, StepFinished, Ste
 from catchment.execution import Doing, Telling, alone, feeding, in_words, tried
 from catchment.gold.build import Built, build_gold, publish_gold
 from catchment.interfaces import Listener, Tell
-from catchment.plan import needs
+from catchment.plan import GOLD, needs
 from catchment.project import Project
 from catchment.records import Order, Step
 
@@ -150,12 +150,18 @@ class _Run:
     def _do(self, step: Step) -> bool:
         self._stopping()
         connected = Connected.of(self.project, self.target, lambda point: self.tell(Reached(step=step.id, point=point)))
-        order = self.orders.get(step.name)
+        order = self.orders.get(step.name) if step.kind in ("land", "refine") else None
         if order is not None and order.verb in ("restore", "rewind", "adopt"):
             return self._put_back(step, order, connected)
-        return {"land": self._land, "refine": self._refine, "model": self._model, "publish": self._publish}[step.kind](
-            step, connected
-        )
+        do = {
+            "land": self._land,
+            "refine": self._refine,
+            "publish": self._publish if step.name == GOLD else self._publish_rows,
+            "feed": self._feed,
+            "model": self._model,
+        }
+        with connected.lake.at_work():
+            return do[step.kind](step, connected)
 
     def _stopping(self) -> None:
         if self.stop.is_set():
@@ -171,6 +177,12 @@ class _Run:
 
     def _refine(self, step: Step, connected: Connected) -> bool:
         return self._doing(step, connected, Doing.refine)
+
+    def _publish_rows(self, step: Step, connected: Connected) -> bool:
+        return self._doing(step, connected, lambda doing: doing.publish(self.jobs))
+
+    def _feed(self, step: Step, connected: Connected) -> bool:
+        return self._doing(step, connected, Doing.feed)
 
     def _doing(self, step: Step, connected: Connected, do: Callable[[Doing], bool]) -> bool:
         engine = connected.engine(self.jobs)

@@ -178,6 +178,18 @@ def test_what_is_younger_than_the_retention_stays(found: Project) -> None:
     assert len(rows(found, SILVER)) == 2
 
 
+def test_what_somebody_at_work_may_read_stays_without_any_retention(found: Project) -> None:
+    days(found, 1, 2)
+    with Connected.of(found).lake.at_work():
+        reader = opened(found, SILVER)
+        days(found, 3)
+        tidy(found)  # joins the files that the reader goes by
+        assert all(Path(path).exists() for path in reader.scan().files)
+        assert lake(found).open(SILVER, reader.pin.version).pin == reader.pin
+    tidy(found)
+    assert not any(Path(path).exists() for path in reader.scan().files)
+
+
 def test_the_version_that_was_the_newest_when_the_retention_began_stays(found: Project) -> None:
     days(found, 1)
     days(found, 2)

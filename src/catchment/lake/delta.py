@@ -15,6 +15,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -27,6 +28,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from catchment.errors import ConfigError, Conflict, RetryableError, Unfenced
 from catchment.interfaces import Lake, Table
+from catchment.lake import at_work
 from catchment.lake.log import entries
 from catchment.lake.newest import glance
 from catchment.lake.progress import Definitions, ProgressFolder, made_anew, remove
@@ -71,6 +73,9 @@ _CONFIGURATION = {
     "delta.dataSkippingNumIndexedCols": "-1",
     # Delta's own default; delta-rs takes 100, and 99 entries to replay cost an open 40 ms instead of 10.
     "delta.checkpointInterval": "10",
+    # A checkpoint tells of every file that went within this time, for clean-ups of other programs; Delta's default of a
+    # week makes that hundreds of thousands where a table is rewritten every second.
+    "delta.deletedFileRetentionDuration": "interval 15 minutes",
 }
 
 
@@ -153,6 +158,12 @@ class DeltaLake(Lake):
         if table is None:
             return None
         return DeltaUpkeep(self._root, name, DeltaTable(str(self._path(name))), self._reached)
+
+    def at_work(self) -> AbstractContextManager[None]:
+        return at_work.at_work(self._root)
+
+    def at_work_since(self) -> datetime | None:
+        return at_work.since(self._root)
 
     def definitions(self) -> Sequence[Leftover]:
         return self._definitions.all()

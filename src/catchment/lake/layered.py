@@ -6,7 +6,8 @@ well; without it, silver and quarantine are the environment's own or not there, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,15 @@ class LayeredLake(Lake):
 
     def upkeep(self, name: TableName) -> Upkeep | None:
         return None if name.layer == "bronze" else self.own.upkeep(name)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        with self.own.at_work(), self.base.at_work():
+            yield
+
+    def at_work_since(self) -> datetime | None:
+        found = [at for at in (self.own.at_work_since(), self.base.at_work_since()) if at is not None]
+        return min(found, default=None)
 
     def definitions(self) -> Sequence[Leftover]:
         return self.own.definitions()

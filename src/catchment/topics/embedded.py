@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from catchment.errors import ConfigError, DataError, FatalError, Passed
-from catchment.interfaces import Broker
+from catchment.errors import ConfigError, Conflict, DataError, FatalError, Passed
+from catchment.interfaces import Broker, Publication
 from catchment.naming import did_you_mean
 from catchment.records import Message, Offsets, TopicSpec
 from catchment.topics import segments
 from catchment.topics.folders import SPEC, TopicFolder, now, spoken
 from catchment.topics.partitioning import partition_of
-from catchment.topics.segments import Row
+from catchment.topics.segments import Published, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -174,6 +175,35 @@ class EmbeddedBroker(Broker):
             raise ConfigError(words, hint="write to one of those, or leave the choice to the key")
         return found
 
+    def publication(self, topic: str, name: str) -> Publication:
+        self.spec(topic)
+        return _Publication(self, topic, name)
+
+    def published(self, topic: str, name: str) -> Mapping[str, Any] | None:
+        self.spec(topic)
+        found = self._place(topic).published(name)
+        return None if found is None or found.progress is None else _told(found.progress)
+
+    def opened(self, topic: str, name: str) -> Published:
+        """A publication with a number that fences whoever has an older one."""
+        place = self._place(topic)
+        with place.locked():
+            before = place.published(name) or Published(name, 0)
+            mine = replace(before, epoch=before.epoch + 1)
+            place.writable(self._segment_bytes).publish(mine)
+        return mine
+
+    def write_published(self, topic: str, messages: Sequence[Message], mine: Published) -> None:
+        """Messages and the progress of their publication, in one transaction. Raises Conflict for who is fenced."""
+        rows = self._rows(topic, messages)
+        place = self._place(topic)
+        with place.locked():
+            there = place.published(mine.name)
+            if there is None or there.epoch != mine.epoch:
+                message = f"topic {topic}: another process has taken over the publication {mine.name}"
+                raise Conflict(message, hint="one of them is enough: look for a second stream or run")
+            place.writable(self._segment_bytes).append(rows, now(), mine)
+
     def expire(self, topic: str, now: datetime) -> int:
         spec, place = self.spec(topic), self._place(topic)
         assert spec.retention_s is not None
@@ -194,6 +224,31 @@ class EmbeddedBroker(Broker):
 
             refuse_remote(self._folder)
             self._is_local = True
+
+
+class _Publication(Publication):
+    """`progress` lies in the topic's newest segment: what is committed there is committed with it."""
+
+    def __init__(self, broker: EmbeddedBroker, topic: str, name: str) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._mine = broker.opened(topic, name)
+
+    def progress(self) -> Mapping[str, Any] | None:
+        return None if self._mine.progress is None else _told(self._mine.progress)
+
+    def write(self, messages: Iterable[Message], progress: Mapping[str, Any]) -> None:
+        then = replace(self._mine, progress=json.dumps(progress, ensure_ascii=False))
+        self._broker.write_published(self._topic, list(messages), then)
+        self._mine = then
+
+    def close(self) -> None:
+        """Nothing of its own is open."""
+
+
+def _told(progress: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(progress)
+    return found
 
 
 @dataclass

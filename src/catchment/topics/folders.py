@@ -31,7 +31,7 @@ from typing import Any
 from catchment.errors import FatalError, refused
 from catchment.records import TopicSpec
 from catchment.topics import segments
-from catchment.topics.segments import Segment
+from catchment.topics.segments import Published, Segment
 
 SPEC = "topic.json"
 
@@ -161,13 +161,22 @@ class TopicFolder:
             return newest
         return self._turned(number, newest)
 
+    def published(self, name: str) -> Published | None:
+        """How a publication stands; None where there was none of that name."""
+        while True:
+            try:
+                found = self.open(self.numbers()[-1]).published()
+            except FileNotFoundError:
+                continue  # retention was faster
+            return next((one for one in found if one.name == name), None)
+
     def _turned(self, number: int, newest: Segment) -> Segment:
         """The segment after the newest; that one itself where it is empty. Called under the lock."""
         spec = self.spec()
         assert spec is not None
         if newest.written() is None:
             return newest
-        segments.create(self.path / _file(number + 1), newest.ends(spec.partitions), now())
+        segments.create(self.path / _file(number + 1), newest.ends(spec.partitions), now(), newest.published())
         newest.settle()
         return self.open(number + 1)
 

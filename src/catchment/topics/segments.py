@@ -1,7 +1,8 @@
 """One segment of a topic: a SQLite file that holds the messages of all partitions for a while.
 
 A table for each partition, `p0`, `p1` …, whose rowid is the offset: what is written goes to the end of a tree, what is
-read is one range of it. `starts` are the next offsets from before the segment; they never change.
+read is one range of it. `starts` are the next offsets from before the segment; they never change. `publications`, where
+there are any, say how far each has come and who may write for it; the next segment begins with a copy of them.
 
 Every write is made under the topic's file lock, and so is every checkpoint but that of the last one to close a file,
 who is alone. That is more than SQLite asks for, and keeps clear of a bug of all versions before 3.51.3, by which
@@ -17,6 +18,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,22 +29,39 @@ from catchment.records import Message, Offsets, message_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What a later layout counts up from, so that an older Catchment can say that it is too old.
-LAYOUT = 1
+# What a later layout counts up from, so that an older Catchment can say that it is too old. A segment has the second
+# layout once it holds publications, which an older one would not take over into the next.
+LAYOUT, WITH_PUBLICATIONS = 1, 2
 
 # Microseconds since 1970, event time (NULL: as written), and headers as JSON, their bytes as Latin-1 text.
 Row = tuple[int | None, bytes | None, bytes | None, str | None]
 
+_PUBLICATIONS = (
+    "create table if not exists publications (name text primary key, epoch integer not null, progress text);"
+    f"pragma user_version = {WITH_PUBLICATIONS};"
+)
 _TABLE = "create table p{} (offset integer primary key, written integer not null, at integer, key, value, headers)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BUSY_S = 10.0
+
+# Made once: `json.dumps` makes one for every call that is not like the others.
+_written = json.JSONEncoder(ensure_ascii=False).encode
 
 # A batch ends after so many bytes of keys and values, however few messages that are.
 _BATCH_BYTES = 32 << 20
 
 # Connections of a process that was forked: SQLite forbids the child to use them, and even to close them.
 _INHERITED: list[sqlite3.Connection] = []
+
+
+@dataclass(frozen=True)
+class Published:
+    """How far a publication has come, as JSON, and the number of who opened it last: nobody else may write for it."""
+
+    name: str
+    epoch: int
+    progress: str | None = None
 
 
 def microseconds(instant: datetime) -> int:
@@ -60,11 +79,11 @@ def row(message: Message) -> Row:
     at = None if message.at is None else microseconds(message.at)
     headers = None
     if message.headers:
-        headers = json.dumps([[name, value.decode("latin-1")] for name, value in message.headers], ensure_ascii=False)
+        headers = _written([[name, value.decode("latin-1")] for name, value in message.headers])
     return at, message.key, message.value, headers
 
 
-def create(path: Path, starts: Offsets, created: int) -> None:
+def create(path: Path, starts: Offsets, created: int, published: Sequence[Published] = ()) -> None:
     """A segment without messages, whole and durable under this name once it returns; `created` in microseconds.
 
     Called under the topic's lock. What a killed process left of an attempt is replaced.
@@ -85,6 +104,8 @@ def create(path: Path, starts: Offsets, created: int) -> None:
             for partition in starts:
                 connection.execute(_TABLE.format(partition))
             connection.execute("commit")
+            for one in published:
+                _keep(connection, one)
             connection.execute("pragma journal_mode = wal")
         finally:
             connection.close()
@@ -181,13 +202,32 @@ class Segment:
                 create_one = _TABLE.format(partition).replace("create table", "create table if not exists")
                 self._connection.execute(create_one)
 
-    def append(self, rows: Mapping[int, Sequence[Row]], written: int) -> dict[int, int]:
-        """Write rows by partition, all or none, durable when it returns; called under the topic's lock.
+    def published(self) -> list[Published]:
+        """Every publication as it stands, in no order."""
+        with _in_words(self.path):
+            if self._connection.execute("pragma user_version").fetchone()[0] < WITH_PUBLICATIONS:
+                return []
+            found = self._connection.execute("select name, epoch, progress from publications").fetchall()
+        return [Published(*row) for row in found]
+
+    def publish(self, one: Published) -> None:
+        """Keep how a publication stands; called under the topic's lock."""
+        with _in_words(self.path):
+            _keep(self._connection, one)
+
+    def append(
+        self, rows: Mapping[int, Sequence[Row]], written: int, published: Published | None = None
+    ) -> dict[int, int]:
+        """Write rows by partition, and how far their publication has come then, all or none, durable when it returns;
+        called under the topic's lock.
 
         The next offset of each partition.
         """
         with _in_words(self.path), _transaction(self._connection) as connection:
             ends = {}
+            if published is not None:
+                kept = "update publications set progress = ? where name = ? and epoch = ?"
+                connection.execute(kept, (published.progress, published.name, published.epoch))
             for partition, new in rows.items():
                 last = connection.execute(f"select max(offset) from p{partition}").fetchone()[0]
                 first = self.starts.get(partition, 0) if last is None else last + 1
@@ -227,11 +267,17 @@ def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False)
     connection.executescript("pragma synchronous = full; pragma fullfsync = on")
     layout = connection.execute("pragma user_version").fetchone()[0]
-    if layout != LAYOUT:
+    if layout not in (LAYOUT, WITH_PUBLICATIONS):
         connection.close()
-        message = f"{path} has layout {layout}, this Catchment knows {LAYOUT} only"
+        message = f"{path} has layout {layout}, this Catchment knows {LAYOUT} and {WITH_PUBLICATIONS} only"
         raise FatalError(message, hint="install the version of Catchment that wrote it, or a newer one")
     return connection
+
+
+def _keep(connection: sqlite3.Connection, one: Published) -> None:
+    """A publication in a segment, in the place of what is said of it there."""
+    connection.executescript(_PUBLICATIONS)
+    connection.execute("insert or replace into publications values (?, ?, ?)", (one.name, one.epoch, one.progress))
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from confluent_kafka.admin import AdminClient
 from tests.services.kafka.server import Kafka
 
 from catchment.interfaces import Broker
-from catchment.testing.brokers import BrokerPromises
+from catchment.testing.brokers import BrokerPromises, BrokerReaching
+from catchment.testing.publications import PublicationPromises
 from catchment.topics.kafka.broker import KafkaBroker
 
 _ADDRESS = "CATCHMENT_TESTS_KAFKA"
 
 
-class TestKafka(BrokerPromises):
+class KafkaReaching(BrokerReaching):
     @pytest.fixture(autouse=True)
     def _kafka(self, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
         # Also for the suite's own processes.
@@ -32,3 +33,11 @@ class TestKafka(BrokerPromises):
         asked = admin.delete_records([TopicPartition(topic, number, end) for number, end in ends.items()])
         for done in asked.values():
             done.result(30)
+
+
+class TestKafka(KafkaReaching, BrokerPromises):
+    """What is written, read, waited for and forgotten."""
+
+
+class TestPublications(KafkaReaching, PublicationPromises):
+    """Messages and progress in one transaction."""

@@ -25,10 +25,11 @@ from typing import Any
 
 import pytest
 
-from catchment.errors import ConfigError, DataError, FatalError, Passed
+from catchment.errors import ConfigError, Conflict, DataError, FatalError, Passed
 from catchment.interfaces import Broker
 from catchment.records import Message, TopicSpec
 from catchment.testing.brokers import BrokerPromises, BrokerReaching
+from catchment.testing.publications import PublicationPromises, numbered
 from catchment.topics import segments
 from catchment.topics.embedded import EmbeddedBroker
 from catchment.topics.filesystems import file_system, refuse_remote
@@ -48,6 +49,46 @@ class EmbeddedReaching(BrokerReaching):
 
 class TestEmbedded(EmbeddedReaching, BrokerPromises):
     """What is written, read, waited for and forgotten."""
+
+
+class TestPublications(EmbeddedReaching, PublicationPromises):
+    """Messages and progress in one transaction."""
+
+    def small(self, place: Path) -> EmbeddedBroker:
+        """A new segment for each write."""
+        return EmbeddedBroker(place / "topics", segment_bytes=1)
+
+    def test_progress_outlasts_segments_and_retention(self, tmp_path: Path) -> None:
+        broker, topic = self.small(tmp_path), self.topic(tmp_path)
+        publication = broker.publication(topic, "p")
+        for number in range(5):
+            publication.write(numbered(number, 1), {"next": number + 1})
+        assert len(_segments(tmp_path, topic)) == 5
+        self.lose(tmp_path, topic)
+        assert len(_segments(tmp_path, topic)) == 1
+        assert broker.published(topic, "p") == {"next": 5}
+        publication.write(numbered(5, 1), {"next": 6})
+        older = publication
+        publication = self.small(tmp_path).publication(topic, "p")
+        assert publication.progress() == {"next": 6}
+        broker.write(topic, [Message(b"turns to another segment")])
+        with pytest.raises(Conflict):
+            older.write([], {})
+
+    def test_a_segment_with_publications_says_that_it_is_of_a_later_layout(self, tmp_path: Path) -> None:
+        broker, topic = self.open(tmp_path), self.topic(tmp_path)
+        broker.write(topic, [Message(b"")])
+        (only,) = _segments(tmp_path, topic)
+        assert _layout(only) == 1
+        broker.publication(topic, "p")
+        assert _layout(only) == 2
+
+
+def _layout(segment: Path) -> int:
+    connection = sqlite3.connect(segment)
+    found = connection.execute("pragma user_version").fetchone()[0]
+    connection.close()
+    return int(found)
 
 
 class TestSegments(EmbeddedReaching):

@@ -1,0 +1,1 @@
+"""Refined: what silver committed, as messages of a topic, each once."""

@@ -1,0 +1,75 @@
+"""How far a publication has come with its table: what rides in the transactions that write its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from catchment.naming import literal
+
+# Rows are published in this order. The last one tells rows of one origin apart.
+ORDER = ("_judged", "_load", "_row", "_shard", "_stream", "_part")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The rows of silver's commits up to `sent` are published, and those of later ones up to the row `part`, which is
+    None between two commits.
+
+    So much was known of the table then: its `generation`, in `version`, made `at` an instant, with `rows` that it
+    shows, under a `definition`. `order` is what somebody asked for by hand.
+    """
+
+    sent: int
+    part: tuple[Any, ...] | None = None
+    generation: int = 0
+    version: int = 0
+    at: str = ""
+    rows: int = 0
+    definition: str | None = None
+    order: str | None = None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any] | None) -> Place | None:
+        """What a publication's progress says."""
+        if told is None:
+            return None
+        known = {name: value for name, value in told.items() if name in cls.__dataclass_fields__}
+        part = known.get("part")
+        return cls(**{**known, "part": None if part is None else tuple(part)})
+
+    def progress(self) -> dict[str, Any]:
+        """As a publication keeps it."""
+        told = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+
+    def is_at(self, generation: int) -> bool:
+        """Whether all rows of that commit, and none of a later one, are published."""
+        return self.part is None and self.sent == generation
+
+    @property
+    def least(self) -> int:
+        """The first commit of which rows may be left to publish."""
+        return self.sent + 1 if self.part is None else max(self.sent + 1, int(self.part[0]))
+
+    def follows(self) -> str:
+        """An SQL condition on the rows that come after it."""
+        if self.part is None:
+            return f"_judged > {self.sent:d}"
+        return f"{_ordered()} > {_row(self.part)} AND _judged > {self.sent:d}"
+
+    def precedes(self) -> str:
+        """An SQL condition on the rows that are published."""
+        if self.part is None:
+            return f"_judged <= {self.sent:d}"
+        return f"({_ordered()} <= {_row(self.part)} OR _judged <= {self.sent:d})"
+
+
+def _ordered() -> str:
+    return f"({', '.join(ORDER)})"
+
+
+def _row(part: tuple[Any, ...]) -> str:
+    judged, load, row, shard, stream, rest = part
+    return f"({judged:d}, {load:d}, {row:d}, {shard:d}, {literal(stream)}, {literal(rest)})"

@@ -1,0 +1,232 @@
+"""A publication into a topic of a cluster: a transactional producer, and how far it has come in a topic of ours.
+
+`catchment.progress` has one partition, is compacted, and is written in the transaction that writes the messages. Who
+opens a publication ends what its predecessor left open, which is fenced from then on; only after that is the progress
+read, and only once nothing undecided lies before its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
+from catchment.interfaces import Broker, Publication
+from catchment.records import Message
+from catchment.topics.kafka.words import Words, log
+from catchment.topics.partitioning import partition_of
+
+PROGRESS = "catchment.progress"
+
+# Small segments: the one that is written is never compacted, and somebody has to read it.
+_PROGRESS_CONFIG = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 << 20),
+    "segment.ms": "86400000",
+    "min.cleanable.dirty.ratio": "0.2",
+}
+
+# After a kill readers of the topic wait for so long, where nobody opens the publication again before that.
+_TRANSACTION_S = 10.0
+_PATIENCE_S = 30.0
+_LOOK_S = 0.02
+
+# Progress is looked for backwards, in steps that become longer: what is written often lies near the end.
+_STEP, _LONGER = 1_000, 8
+
+_FENCED = frozenset(
+    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}
+)
+
+
+class Progresses:
+    """Reads what publications have committed; `client` is an admin's."""
+
+    def __init__(self, broker: Broker, words: Words, client: Callable[[], AdminClient]) -> None:
+        self._broker = broker
+        self._words = words
+        self._client = client
+
+    def declare(self) -> None:
+        """Make the topic where it is not there."""
+        if PROGRESS in self._broker.topics():
+            return
+        made = NewTopic(PROGRESS, 1, -1, config=_PROGRESS_CONFIG)
+        try:
+            self._client().create_topics([made], operation_timeout=_PATIENCE_S)[PROGRESS].result(_PATIENCE_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise self._words.of(error.args[0], PROGRESS) from error
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                self._end()
+            except CatchmentError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_S)
+            else:
+                return
+
+    def last(self, topic: str, name: str) -> Mapping[str, Any] | None:
+        """What was committed last under a name; None where nothing was. Raises RetryableError."""
+        if PROGRESS not in self._broker.topics():
+            return None
+        end = self._decided()
+        first, _ = self._broker.bounds(PROGRESS)[0]
+        wanted, step = _key(topic, name), _STEP
+        while end > first:
+            start = max(first, end - step)
+            found = None
+            for batch in self._broker.read(PROGRESS, {0: start}, {0: end}):
+                values = zip(batch["key"].to_pylist(), batch["value"].to_pylist(), strict=True)
+                found = next((value for key, value in reversed(list(values)) if key == wanted), found)
+            if found is not None:
+                told: Mapping[str, Any] = json.loads(found)
+                return told
+            end, step = start, step * _LONGER
+        return None
+
+    def _decided(self) -> int:
+        """The end of the topic as it is now, once every transaction before it is committed or aborted: another
+        publication's may be open, and what lies behind it is shown to nobody until then."""
+        end, until = self._end(), time.monotonic() + _PATIENCE_S
+        while self._broker.bounds(PROGRESS)[0][1] < end:
+            if time.monotonic() > until:
+                message = f"topic {PROGRESS}: a transaction has been open for {_PATIENCE_S:.0f} s"
+                raise RetryableError(message, hint="kafka-transactions.sh find-hanging shows whose it is")
+            time.sleep(_LOOK_S)
+        return end
+
+    def _end(self) -> int:
+        place = TopicPartition(PROGRESS, 0)
+        everything = IsolationLevel.READ_UNCOMMITTED
+        with self._words.told(PROGRESS):
+            asked = self._client().list_offsets({place: OffsetSpec.latest()}, isolation_level=everything)
+            return int(asked[place].result(_PATIENCE_S).offset)
+
+
+class _Partitions(Protocol):
+    def partitions(self, topic: str) -> int: ...
+
+
+class KafkaPublication(Publication):
+    """`settings` are librdkafka's own, without those that a transaction needs."""
+
+    def __init__(
+        self,
+        topic: str,
+        name: str,
+        *,
+        settings: Mapping[str, Any],
+        words: Words,
+        admin: _Partitions,
+        progresses: Progresses,
+    ) -> None:
+        """Fences whoever has it open. Raises as `Broker.publication` does."""
+        self._topic = topic
+        self._name = name
+        self._words = words
+        self._partitions = admin.partitions(topic)
+        self._turns = itertools.count()
+        progresses.declare()
+        self._producer = Producer(
+            {
+                "compression.type": "lz4",
+                "linger.ms": "5",
+                **settings,
+                "enable.idempotence": "true",
+                "transactional.id": f"catchment:{name}",
+                "transaction.timeout.ms": str(int(_TRANSACTION_S * 1000)),
+                "delivery.timeout.ms": str(int(_TRANSACTION_S * 1000)),
+            },
+            logger=log,
+        )
+        try:
+            self._told(lambda: self._producer.init_transactions(_PATIENCE_S))
+            self._progress = progresses.last(topic, name)
+        except BaseException:
+            self.close()
+            raise
+
+    def progress(self) -> Mapping[str, Any] | None:
+        return self._progress
+
+    def write(self, messages: Iterable[Message], progress: Mapping[str, Any]) -> None:
+        self._told(self._producer.begin_transaction)
+        try:
+            keyless = next(self._turns) % self._partitions
+            for message in messages:
+                chosen = keyless if message.key is None else partition_of(message.key, self._partitions)
+                self._produce(self._topic, message, chosen if message.partition is None else message.partition)
+            told = json.dumps(progress, ensure_ascii=False).encode()
+            self._produce(PROGRESS, Message(told, _key(self._topic, self._name)), 0)
+        except KafkaException as error:
+            self._abort()
+            raise self._error(error) from error
+        except BaseException:
+            self._abort()
+            raise
+        self._told(lambda: self._producer.commit_transaction(_PATIENCE_S))
+        self._progress = progress
+
+    def _produce(self, topic: str, message: Message, partition: int) -> None:
+        at = 0 if message.at is None else round(message.at.timestamp() * 1000)
+        while True:
+            try:
+                self._producer.produce(
+                    topic, message.value, message.key, partition, timestamp=at, headers=list(message.headers)
+                )
+            except BufferError:  # its queue is full
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def _abort(self) -> None:
+        """As far as it can be: who opens the publication again aborts what is left."""
+        try:
+            self._producer.abort_transaction(_PATIENCE_S)
+        except KafkaException:
+            log.debug("the transaction of %s could not be aborted", self._name)
+
+    def _told(self, do: Callable[[], object]) -> None:
+        """Do it, again where the library asks for it, and until our patience is at its end."""
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                do()
+            except KafkaException as error:
+                told = error.args[0]
+                self._words.refuse_lasting(self._topic)
+                if told.retriable() and time.monotonic() < until:
+                    continue
+                if told.txn_requires_abort():
+                    self._abort()
+                raise self._error(error) from error
+            else:
+                return
+
+    def _error(self, error: KafkaException) -> CatchmentError:
+        told = error.args[0]
+        if told.code() in _FENCED:
+            message = f"topic {self._topic}: another process has taken over the publication {self._name}"
+            return Conflict(message, hint="one of them is enough: look for a second stream or run")
+        found = self._words.of(told, self._topic)
+        if isinstance(found, ConfigError) and told.retriable():
+            return RetryableError(found.message, hint=found.hint)
+        return found
+
+    def close(self) -> None:
+        """What was not committed is aborted by the broker."""
+        if "_producer" in self.__dict__:
+            del self._producer
+
+
+def _key(topic: str, name: str) -> bytes:
+    return json.dumps([topic, name], ensure_ascii=False).encode()

@@ -1,0 +1,105 @@
+"""`catchment publish`: by hand, how it stands, and how it goes on after an order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from catchment.cli.group import catchment as root
+from catchment.errors import ConfigError
+
+PROJECT = """\
+name: shop
+sources: {drops: {type: files, streams: {rows: {path: "rows/*.csv"}, others: {path: "others/*.csv"}}}}
+silver:
+  orders: {from: drops.rows, publish: orders.refined}
+  others: {from: drops.others}
+"""
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: {0}
+version: 1.0.0
+schema:
+  - name: {0}
+    properties:
+      - {{name: id, logicalType: string}}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    for name in ("rows", "others", "contracts"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "catchment.yaml").write_text(PROJECT, encoding="utf-8")
+    for name in ("orders", "others"):
+        (tmp_path / f"contracts/{name}.odcs.yaml").write_text(CONTRACT.format(name), encoding="utf-8")
+    arrive(tmp_path, 1, "a", "b")
+    return tmp_path
+
+
+def arrive(shop: Path, number: int, *ids: str) -> None:
+    (shop / f"rows/{number}.csv").write_text("\n".join(["id", *ids]) + "\n", encoding="utf-8")
+    assert call(shop, "run", "--select", "bronze", "--select", "silver").exit_code == 0
+
+
+def call(shop: Path, *words: str) -> Result:
+    return CliRunner().invoke(root, ["--project", str(shop), *words])
+
+
+def refused(shop: Path, *words: str) -> ConfigError:
+    found = call(shop, "publish", *words).exception
+    assert isinstance(found, ConfigError)
+    return found
+
+
+def test_what_is_new_is_published_once(shop: Path) -> None:
+    assert "never published" in call(shop, "publish", "--show").stdout
+    told = call(shop, "publish")
+    assert told.stdout == "silver.orders   2 rows into orders.refined\n"
+    assert "topic orders.refined: new" in told.stderr
+    assert "Nothing new." in call(shop, "publish", "silver.orders").stderr
+    arrive(shop, 2, "c")
+    assert "1 commit" in call(shop, "publish", "--show").stdout
+    assert json.loads(call(shop, "publish", "--json").stdout) == [
+        {"table": "silver.orders", "topic": "orders.refined", "rows": 1, "generation": 2}
+    ]
+    assert json.loads(call(shop, "publish", "--show", "--json").stdout) == [
+        {"table": "silver.orders", "topic": "orders.refined", "behind": 0, "is_new": False, "order": None}
+    ]
+
+
+def test_after_an_order_somebody_says_how_it_goes_on(shop: Path) -> None:
+    call(shop, "publish")
+    assert "1 step failed" in call(shop, "run", "--rebuild", "silver.orders").stderr
+    assert "rebuild" in refused(shop).message
+    assert "Nothing new." in call(shop, "publish", "orders", "--from-now").stderr
+    assert call(shop, "publish", "silver.orders", "--again").stdout == "silver.orders   2 rows into orders.refined\n"
+    assert "Nothing new" in call(shop, "run").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["silver.order"], "no silver table `order`"),
+        (["silver.others"], "silver.others is not published"),
+        (["--env", "me"], "an environment publishes nothing"),
+    ],
+)
+def test_what_cannot_be_published_is_refused(shop: Path, words: list[str], told: str) -> None:
+    error = refused(shop, *words)
+    assert told in error.message
+    assert error.hint is not None
+
+
+@pytest.mark.parametrize("words", [["--again"], ["--from-now"], ["silver.orders", "--again", "--from-now"]])
+def test_orders_are_about_tables_and_exclude_each_other(shop: Path, words: list[str]) -> None:
+    assert call(shop, "publish", *words).exit_code == 2
+
+
+def test_a_project_without_publications_says_so(shop: Path) -> None:
+    (shop / "catchment.yaml").write_text(PROJECT.replace(", publish: orders.refined", ""), encoding="utf-8")
+    assert "no silver table of this project is published" in refused(shop).message

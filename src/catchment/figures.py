@@ -6,48 +6,102 @@ import fcntl
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from catchment import naming
 from catchment.connected import Connected
-from catchment.errors import ConfigError, RetryableError
+from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
 from catchment.live.feeding import Fed, Feeding
 from catchment.live.recount import Recounted, Recounting
-from catchment.records import LiveDifference
+from catchment.live.serving import Newest, served
+from catchment.live.showing import document
+from catchment.live.taking import Taking
+from catchment.metric import Live, LiveFeed, Through
+from catchment.reading import through
+from catchment.reading.declaration import ClickHouseStore
+from catchment.records import LiveDifference, Token
+from catchment.settings import resolve
+
+if TYPE_CHECKING:
+    from catchment.interfaces import Engine, LiveStore
 
 _FOLLOWED_EVERY_S = 0.25
 _TRIED_AGAIN_S = 2.0
+_AWAITED_S = 60.0
+_BROUGHT_S = 5.0
+_FED_BY_ONE_ENGINE = 100
 
 
 @dataclass(frozen=True)
 class MetricStatus:
     """A metric: how many silver commits its rows are behind, None where it has never been fed; and in which of its keys
-    the project says something else by now."""
+    the project says something else by now.
+
+    Where a topic brings its rows, `lag` are the messages that are not taken yet, with the marks of their transactions,
+    and `trouble` is what the store has lately met with when it read them.
+    """
 
     metric: str
     table: str
     behind: int | None
     differences: Sequence[str] = ()
+    lag: int | None = None
+    trouble: str | None = None
+
+
+def live_of(connected: Connected) -> Live:
+    """The live figures of the project as the target's store has them: with `through: topic` each feed names its topic.
+
+    Raises ConfigError for a table that is not published so that a store could read it.
+    """
+    declared = connected.target.live
+    # What an environment has in silver is not published.
+    is_inserted = not isinstance(declared, ClickHouseStore) or declared.through != "topic"
+    if is_inserted or connected.environment is not None:
+        return connected.live
+    assert isinstance(declared, ClickHouseStore)
+    place = f"targets.{connected.target_name}.live"
+    own, broker = declared.broker, connected.target.broker
+    if isinstance(broker, str):
+        message = f"{place}: through: topic needs a broker that ClickHouse can read from, and this target's is {broker}"
+        raise ConfigError(message, hint="write broker: {type: kafka, servers: …} at the target, or through: insert")
+    folder = connected.project.folder
+    servers = resolve(broker.servers if own is None else own, folder, place=f"{place}.broker")
+    settings = {key: resolve(value, folder, place=f"{place}.broker") for key, value in broker.settings.items()}
+    feeds = {}
+    for name, feed in connected.live.feeds.items():
+        published, table = connected.project.silver[name].published, connected.silver(name)
+        told = {} if published is None else {"form": published.format, "deletes": published.deletes}
+        unfit = through.unfit(table.mode, published=published is not None, **told)
+        if unfit is not None or published is None:
+            message = f"live figures over silver.{name} cannot come through a topic: {unfit}"
+            raise ConfigError(message, hint=through.CURE)
+        topic = resolve(published.topic, folder, place=f"silver.{name}.publish")
+        columns = through.plain_columns(table.contract)
+        feeds[name] = replace(feed, through=Through(topic, servers, columns, settings))
+    return replace(connected.live, feeds=feeds)
 
 
 def apply(connected: Connected, *, do: bool) -> Sequence[LiveDifference]:
     """What of the live store is not as the project says; with `do` it is made so, and rows are taken where they are
     needed anew. Raises ConfigError where nothing is declared under `live`."""
     _refuse_none(connected)
-    store = connected.live_store
+    store, live = connected.live_store, live_of(connected)
     try:
         if not do:
-            return store.apply(connected.live, "show")
+            return store.apply(live, "show")
         with _alone(connected):
-            found = store.apply(connected.live, "do")
-            _feed(connected)
-        return found
+            found = store.apply(live, "do")
     finally:
         store.close()
+    feed_once(connected)
+    return found
 
 
 def feed_once(connected: Connected) -> list[Fed]:
@@ -56,12 +110,160 @@ def feed_once(connected: Connected) -> list[Fed]:
     Raises ConfigError where a metric was changed or removed in the project and nobody has applied that.
     """
     _refuse_none(connected)
+    found = [feed_table(connected, name) for name in connected.live.feeds]
+    return [fed for fed in found if fed is not None]
+
+
+def feed_table(connected: Connected, table: str) -> Fed | None:
+    """The same of one silver table, by its bare name; None where nothing is new. Who calls it often takes a Feeder.
+
+    Where a topic brings what is new, it is waited for a little.
+    """
+    feeder, until = Feeder(connected, table, looked_every_s=0.0), time.monotonic() + _BROUGHT_S
     try:
-        with _alone(connected):
-            _apply_new(connected)
-            return _feed(connected)
+        while True:
+            fed = feeder.once()
+            if fed is not None or not feeder.is_waiting or time.monotonic() > until:
+                return fed
+            time.sleep(_FOLLOWED_EVERY_S)
     finally:
-        connected.live_store.close()
+        feeder.close()
+
+
+class Feeder:
+    """Feeds the live store from one silver table again and again, by one thread: what is open stays open between two
+    calls, and a table that stands still costs a look at its folder. The engine may take one of `share` equal parts of
+    the target's memory. Where a topic brings what is new, it is looked for every `looked_every_s`.
+
+    Raises ConfigError for a table that no metric reads.
+    """
+
+    def __init__(self, connected: Connected, table: str, share: int = 1, *, looked_every_s: float = 1.0) -> None:
+        _refuse_none(connected)
+        if table not in connected.live.feeds:
+            message = f"no live figure reads silver.{table}"
+            raise ConfigError(message, hint=f"they read {', '.join(connected.live.feeds)}")
+        # A store and a broker of its own: one is for one thread.
+        self._connected = replace(connected)
+        self._table = naming.silver_table(table)
+        self._share = share
+        self._looked_every_s = looked_every_s
+        self._looked = -looked_every_s
+        self.is_waiting = False  # for what the topic has not brought yet
+        self._engine: Engine[Any] | None = None
+        self._fed = 0
+        self._is_applied = False
+        self._mark: str | None = None
+        self._before: Token | None = None
+
+    @functools.cached_property
+    def _live(self) -> Live:
+        return live_of(self._connected)
+
+    @functools.cached_property
+    def _feed(self) -> LiveFeed:
+        return self._live.feeds[self._table.name]
+
+    @functools.cached_property
+    def _taking(self) -> Taking | None:
+        return _taking_of(self._connected, self._feed)
+
+    def once(self) -> Fed | None:
+        """Take over what silver has committed since; None where there is nothing. Raises as `feed_once` does; it may be
+        called again after that.
+
+        Where a topic brings what is new, None while it has not yet brought all of it.
+        """
+        glance = self._connected.reads.glance(self._table)
+        if glance is None or (self._is_applied and glance.mark == self._mark):
+            return None
+        if self.is_waiting and time.monotonic() - self._looked < self._looked_every_s:
+            return None
+        self._looked = time.monotonic()
+        try:
+            with _alone(self._connected):
+                if not self._is_applied:
+                    self._begin()
+                fed = self._once()
+        except BaseException:
+            self.close()
+            raise
+        if self._before is not None and self._before.generation >= glance.pin.generation:
+            self._mark = glance.mark
+        return fed
+
+    def _begin(self) -> None:
+        store = self._connected.live_store
+        if _differences(store, self._live):
+            store.apply(self._live, "do")
+        self._before, self._is_applied = store.progress(self._feed), True
+        if self._taking is not None and self._before is not None:
+            self._taking.store.take(self._feed)
+
+    def _once(self) -> Fed | None:
+        feeding = self._feeding()
+        if feeding is None:
+            return None
+        fed = self._taken(feeding)
+        if fed is not None:
+            self._before, self.is_waiting = fed.token, False
+        return fed
+
+    def _taken(self, feeding: Feeding) -> Fed | None:
+        before, store = self._before, self._connected.live_store
+        if self._taking is not None:
+            why = feeding.why_anew(before) or (before is not None and self._taking.why_anew()) or None
+            if before is None or why is not None:
+                return self._taking.all(self._there, why or "")
+            self.is_waiting = before.generation < feeding.now.generation
+            return self._taking.more(before, feeding.now) if self.is_waiting else None
+        try:
+            return feeding.feed_since(before, store)
+        except Conflict:  # another process has fed meanwhile
+            self._before = store.progress(self._feed)
+            return feeding.feed_since(self._before, store)
+
+    def _feeding(self) -> Feeding | None:
+        """Over the table as it is now; None where there is none."""
+        silver = self._connected.reads.open(self._table)
+        if silver is None:
+            return None
+        then = functools.partial(self._connected.reads.open, self._table)
+        return Feeding(self._feed, silver, self._opened(), self._connected.state, then)
+
+    def _there(self) -> Feeding:
+        found = self._feeding()
+        assert found is not None
+        return found
+
+    def _opened(self) -> Engine[Any]:
+        # An engine keeps a name for every frame that it was asked for.
+        if self._engine is not None and self._fed % _FED_BY_ONE_ENGINE == 0:
+            self._engine.close()
+            self._engine = None
+        if self._engine is None:
+            self._engine = self._connected.engine(self._share)
+        self._fed += 1
+        return self._engine
+
+    def close(self) -> None:
+        """Give back what is open; it may be used again after that."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine, self._is_applied, self._mark = None, False, None
+        self._connected.live_store.close()
+        if "broker" in self._connected.__dict__:
+            self._connected.broker.close()
+
+
+def _taking_of(connected: Connected, feed: LiveFeed) -> Taking | None:
+    """How the feed's topic comes into the store; None where rows are inserted."""
+    if feed.through is None:
+        return None
+    store: Any = connected.live_store
+    broker: Any = connected.broker
+    name = naming.publication(connected.project.name, connected.target_name, feed.name)
+    return Taking(feed, feed.through, store, broker, broker.groups, name)
 
 
 def follow(
@@ -75,26 +277,22 @@ def follow(
 
     Raises as `feed_once` does for everything that trying again would not mend.
     """
-    seen: dict[str, str] = {}
-    while not stop.is_set():
-        marks = _marks(connected)
-        try:
-            for fed in feed_once(connected) if marks != seen else ():
-                told(fed)
-            seen = marks
-        except RetryableError as error:
-            failed(error)
-            stop.wait(_TRIED_AGAIN_S)
-        stop.wait(every_s)
-
-
-def _marks(connected: Connected) -> dict[str, str]:
-    """Changes with every commit of a table that metrics read; the tables themselves are not opened."""
-    found = {}
-    for name in connected.live.feeds:
-        glance = connected.reads.glance(naming.silver_table(name))
-        found[name] = "" if glance is None else glance.mark
-    return found
+    _refuse_none(connected)
+    feeders = [Feeder(connected, name) for name in connected.live.feeds]
+    try:
+        while not stop.is_set():
+            try:
+                for feeder in feeders:
+                    fed = feeder.once()
+                    if fed is not None:
+                        told(fed)
+            except RetryableError as error:
+                failed(error)
+                stop.wait(_TRIED_AGAIN_S)
+            stop.wait(every_s)
+    finally:
+        for feeder in feeders:
+            feeder.close()
 
 
 def _refuse_none(connected: Connected) -> None:
@@ -103,38 +301,14 @@ def _refuse_none(connected: Connected) -> None:
         raise ConfigError(message, hint="add a metric under live: in catchment.yaml (docs/guides/live.md)")
 
 
-def _apply_new(connected: Connected) -> None:
-    if _differences(connected):
-        connected.live_store.apply(connected.live, "do")
-
-
-def _differences(connected: Connected) -> Sequence[LiveDifference]:
+def _differences(store: LiveStore, live: Live) -> Sequence[LiveDifference]:
     """What is to be added. Raises ConfigError where something was edited, which somebody has to look at first."""
-    found = connected.live_store.apply(connected.live, "show")
+    found = store.apply(live, "show")
     edited = [one for one in found if one.kind in ("change", "remove")]
     if edited:
         lines = "\n  ".join(f"live.{one.name}: {one.words}" for one in edited)
         message = f"live figures are not what the project says:\n  {lines}"
         raise ConfigError(message, hint="look: catchment live apply   ·   change them: catchment live apply --yes")
-    return found
-
-
-def _feed(connected: Connected) -> list[Fed]:
-    """Every feed whose silver table is there."""
-    found = []
-    engine = connected.engine()
-    try:
-        for name, feed in connected.live.feeds.items():
-            table = naming.silver_table(name)
-            silver = connected.reads.open(table)
-            if silver is None:
-                continue
-            then = functools.partial(connected.reads.open, table)
-            fed = Feeding(feed, silver, engine, connected.state, then).feed_into(connected.live_store)
-            if fed is not None:
-                found.append(fed)
-    finally:
-        engine.close()
     return found
 
 
@@ -153,35 +327,50 @@ def _alone(connected: Connected) -> Iterator[None]:
 def status(connected: Connected) -> list[MetricStatus]:
     """How every metric stands. Reads no rows. Raises ConfigError where nothing is declared."""
     _refuse_none(connected)
-    store = connected.live_store
+    store, live = connected.live_store, live_of(connected)
     try:
-        said = store.apply(connected.live, "show")
-        behind = {name: _behind(connected, name) for name in connected.live.feeds}
+        said = store.apply(live, "show")
+        behind = {name: _behind(connected, feed) for name, feed in live.feeds.items()}
+        topics = {name: _topic(connected, feed) for name, feed in live.feeds.items()}
     finally:
         store.close()
     return [
         MetricStatus(
-            metric=name,
-            table=str(naming.silver_table(metric.feed)),
-            behind=behind[metric.feed],
-            differences=tuple(one.words for one in said if one.name == name and one.kind == "change"),
+            name,
+            str(naming.silver_table(metric.feed)),
+            behind[metric.feed],
+            tuple(one.words for one in said if one.name == name and one.kind == "change"),
+            *topics[metric.feed],
         )
-        for name, metric in connected.live.metrics.items()
+        for name, metric in live.metrics.items()
     ]
 
 
-def _behind(connected: Connected, feed: str) -> int | None:
-    token = connected.live_store.progress(connected.live.feeds[feed])
-    glance = connected.reads.glance(naming.silver_table(feed))
+def lacking(connected: Connected, table: str) -> int | None:
+    """How many commits of a silver table, by its bare name, are not fed; None where none is. Reads no rows."""
+    return _behind(connected, live_of(connected).feeds[table])
+
+
+def _behind(connected: Connected, feed: LiveFeed) -> int | None:
+    token = connected.live_store.progress(feed)
+    glance = connected.reads.glance(naming.silver_table(feed.name))
     if token is None:
         return None
     return 0 if glance is None else max(0, glance.pin.generation - token.generation)
 
 
+def _topic(connected: Connected, feed: LiveFeed) -> tuple[int | None, str | None]:
+    """How many messages are not taken yet, and what the store met with."""
+    taking = _taking_of(connected, feed)
+    if taking is None:
+        return None, None
+    return taking.lag(), next(iter(taking.store.troubles(feed)), None)
+
+
 def statements(connected: Connected) -> Sequence[str]:
     """The store's own SQL of every metric that is served."""
     try:
-        return connected.live_store.statements(connected.live)
+        return connected.live_store.statements(live_of(connected))
     finally:
         connected.live_store.close()
 
@@ -195,15 +384,40 @@ def query(connected: Connected, sql: str) -> pa.RecordBatchReader:
         connected.live_store.close()
 
 
+@contextmanager
+def page(connected: Connected, address: tuple[str, int]) -> Iterator[int]:
+    """The live page at an address, until the end of the block; its port. Raises ConfigError where nothing is declared
+    or nobody can listen there."""
+    _refuse_none(connected)
+    # A store of its own: it is asked in other threads, one at a time.
+    own = replace(connected)
+    live = live_of(own)
+
+    def look() -> Mapping[str, Any]:
+        try:
+            return document(live, own.live_store)
+        except CatchmentError:
+            own.live_store.close()
+            raise
+
+    try:
+        with served(address, Newest(look, f"{own.project.name} · {own.target_name}")) as port:
+            yield port
+    finally:
+        own.live_store.close()
+
+
 def recounted(connected: Connected, examples: int = 3) -> Iterator[Recounted]:
     """Every metric beside its recount from silver as the store has heard of it. Raises ConfigError where a metric was
-    never fed, or edited since."""
+    never fed, or edited since; where a topic brings its rows, they are waited for."""
     _refuse_none(connected)
-    engine = connected.engine()
+    engine, live = connected.engine(), live_of(connected)
     try:
-        _differences(connected)
-        for metric in connected.live.metrics.values():
-            feed = connected.live.feeds[metric.feed]
+        _differences(connected.live_store, live)
+        for name in (name for name, feed in live.feeds.items() if feed.through is not None):
+            _await(connected, name)
+        for metric in live.metrics.values():
+            feed = live.feeds[metric.feed]
             token = connected.live_store.progress(feed)
             if token is None:
                 message = f"live.{metric.name} has never been fed"
@@ -216,3 +430,19 @@ def recounted(connected: Connected, examples: int = 3) -> Iterator[Recounted]:
     finally:
         engine.close()
         connected.live_store.close()
+
+
+def _await(connected: Connected, table: str) -> None:
+    """Until the topic has brought what silver has. Raises RetryableError where that takes too long."""
+    feed, until = live_of(connected).feeds[table], time.monotonic() + _AWAITED_S
+    if connected.live_store.progress(feed) is None:
+        return
+    feeder = Feeder(connected, table, looked_every_s=0.0)
+    try:
+        while feeder.once() is not None or _behind(connected, feed):
+            if time.monotonic() > until:
+                message = f"the topic has not brought all of silver.{table} to the live store in {_AWAITED_S:.0f} s"
+                raise RetryableError(message, hint="is it published? catchment live status tells more")
+            time.sleep(_FOLLOWED_EVERY_S)
+    finally:
+        feeder.close()

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from catchment.naming import did_you_mean, quoted
+from catchment.plain import Type
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -85,6 +86,20 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Through:
+    """A refined topic, by which a feed's rows come into a store that reads topics itself.
+
+    `servers` is where the store reaches the broker, `settings` are librdkafka's that it needs for it, `columns` the
+    types of those columns of silver that stand in messages as plain values.
+    """
+
+    topic: str
+    servers: str
+    columns: Mapping[str, Type]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class LiveFeed:
     """What of a silver table is kept for metrics: `columns` are DuckDB expressions over a row of silver, by name.
 
@@ -105,11 +120,13 @@ class LiveFeed:
     streams: tuple[str, ...] = ()
     moment: str | None = None
     keep_s: int | None = None
+    through: Through | None = None  # where a topic brings what is new, after a first feeding
 
     @property
     def fingerprint(self) -> str:
         """Changes with everything that decides what is kept."""
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        told = {name: value for name, value in asdict(self).items() if name != "through" or value is not None}
+        text = json.dumps(told, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
 from catchment.cli.terminal import note, out, out_json
+from catchment.errors import ConfigError
 from catchment.observe.words import aligned, plural
 
 if TYPE_CHECKING:
@@ -100,6 +101,45 @@ def _tell(fed: Fed, *, as_json: bool) -> None:
         out(f"silver.{fed.feed}   {plural(fed.rows, 'row')}   version {fed.token.version}{anew}")
 
 
+@live.command("serve", epilog=examples("catchment live serve", "catchment live serve --feed --listen 127.0.0.1:8092"))
+@click.option(
+    "--listen", metavar="HOST:PORT", default="127.0.0.1:8092", show_default=True, help="Where the page is to be found."
+)
+@click.option("--feed", "feeding", is_flag=True, help="Feed as well, as `live feed --follow` does.")
+@target_option
+@click.pass_obj
+def serve(invocation: Invocation, listen: str, feeding: bool, target: str | None) -> None:
+    """Show the newest figures on a page that follows them, until stopped.
+
+    Whoever can reach the address sees the figures: give it to others behind a proxy that asks who they are. The figures
+    are at /figures.json too, and at /events as server-sent events.
+    """
+    from catchment import figures
+    from catchment.cli.signals import stoppable
+
+    connected = _connected(invocation, target)
+    address = _address(listen)
+    with stoppable("stopping") as stop, figures.page(connected, address) as port:
+        note(f"Live figures: http://{listen.rpartition(':')[0]}:{port}/   (Ctrl-C ends it)")
+        if feeding:
+            figures.follow(
+                connected,
+                stop,
+                told=lambda fed: note(f"silver.{fed.feed}: {plural(fed.rows, 'row')}"),
+                failed=lambda error: note(f"{error.message}; trying again"),
+            )
+        while not stop.wait(0.5):
+            pass
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) >= 1 << 16:
+        message = f"`{text}` is no address"
+        raise ConfigError(message, hint="write --listen 127.0.0.1:8092")
+    return host.strip("[]"), int(port)
+
+
 @live.command("status", epilog=examples("catchment live status"))
 @target_option
 @json_option
@@ -112,8 +152,11 @@ def status(invocation: Invocation, target: str | None, as_json: bool) -> None:
     if as_json:
         out_json([as_value(one) for one in found])
         return
-    for line in aligned([("metric", "from", "behind"), *(_cells(one) for one in found)]):
+    titles = ("metric", "from", "behind", *(("lag",) if any(one.lag is not None for one in found) else ()))
+    for line in aligned([titles, *(_cells(one)[: len(titles)] for one in found)]):
         out(line)
+    for trouble in dict.fromkeys(one.trouble for one in found if one.trouble is not None):
+        note(f"The store met with: {trouble}")
     if any(one.differences for one in found):
         note("Some metrics are not as the project says: catchment live apply")
     elif any(one.behind for one in found) or any(one.behind is None for one in found):
@@ -122,12 +165,13 @@ def status(invocation: Invocation, target: str | None, as_json: bool) -> None:
 
 def as_value(one: MetricStatus) -> dict[str, Any]:
     """One metric of `live status --json`."""
-    return {"metric": one.metric, "table": one.table, "behind": one.behind, "differences": list(one.differences)}
+    told = {"metric": one.metric, "table": one.table, "behind": one.behind, "differences": list(one.differences)}
+    return told | ({} if one.lag is None else {"lag": one.lag, "trouble": one.trouble})
 
 
-def _cells(one: MetricStatus) -> tuple[str, str, str]:
+def _cells(one: MetricStatus) -> tuple[str, str, str, str]:
     behind = "never fed" if one.behind is None else "-" if one.behind == 0 else plural(one.behind, "commit")
-    return f"live.{one.metric}", one.table, behind
+    return f"live.{one.metric}", one.table, behind, "-" if one.lag is None else f"{one.lag:,}"
 
 
 @live.command(

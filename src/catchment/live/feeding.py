@@ -11,8 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
 
 from catchment.errors import ConfigError
 from catchment.metric import DELETED, EXPIRES, LiveFeed
@@ -20,11 +23,12 @@ from catchment.naming import HIDDEN, literal, quoted
 from catchment.records import Token
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from catchment.interfaces import Engine, LiveStore, Table
 
 _BATCH_ROWS = 250_000
+
+# So many come through memory.
+_FEW_ROWS = 20_000
 
 # What a commit may have done for its new rows to be all that changed; the last two are an upkeep's and delta-rs' own.
 _ADDITIVE = frozenset({"refine", "go on", "accept", "widen", "maintain", "OPTIMIZE"})
@@ -43,6 +47,21 @@ class Fed:
     anew: str | None = None
 
 
+class Feeds(Protocol):
+    """What of a live store takes rows."""
+
+    def progress(self, feed: LiveFeed) -> Token | None: ...
+    def feed(
+        self,
+        feed: LiveFeed,
+        rows: pa.RecordBatchReader,
+        token: Token,
+        *,
+        anew: bool = False,
+        since: Token | None = None,
+    ) -> int: ...
+
+
 @dataclass(frozen=True)
 class Feeding:
     """One feed of a store, from a handle of its silver table."""
@@ -55,7 +74,11 @@ class Feeding:
 
     def feed_into(self, store: LiveStore) -> Fed | None:
         """Take over what is new; None where nothing is. Raises what the store raises."""
-        before, token = store.progress(self.feed), self._token()
+        return self.feed_since(store.progress(self.feed), store)
+
+    def feed_since(self, before: Token | None, store: LiveStore) -> Fed | None:
+        """The same for who knows the store's progress; raises Conflict where it is another by now."""
+        token = self.now
         why = self._anew(before, token)
         if why is None and before is not None and before.generation == token.generation:
             return None
@@ -63,10 +86,22 @@ class Feeding:
         if why is None and before is not None:
             frame, why = self._since(before, token)
         with self._batches(self._all() if frame is None else frame) as rows:
-            taken = store.feed(self.feed, rows, token, anew=why is not None)
+            taken = store.feed(self.feed, rows, token, anew=why is not None, since=before)
         return Fed(self.feed.name, taken, token, why)
 
-    def _token(self) -> Token:
+    def all_into(self, store: Feeds, why: str) -> Fed:
+        """Every row, in the place of those that are there."""
+        with self._batches(self._all()) as rows:
+            taken = store.feed(self.feed, rows, self.now, anew=True)
+        return Fed(self.feed.name, taken, self.now, why)
+
+    def why_anew(self, before: Token | None) -> str | None:
+        """Why all rows are to be taken; None where those of newer commits are enough."""
+        return self._anew(before, self.now)
+
+    @cached_property
+    def now(self) -> Token:
+        """Where the store will be."""
         progress, pin = self.silver.progress(), self.silver.pin
         rows = self.silver.scan().rows
         return Token(
@@ -100,7 +135,10 @@ class Feeding:
     def _since(self, before: Token, now: Token) -> tuple[Any, str | None]:
         """The rows of later commits and those that left; or why all are to be taken instead."""
         new = self._came(before.generation)
-        if self.feed.traces or not self._left(before, now):
+        # A few are read once; of many it is worth not to keep them.
+        if not self.feed.whole_keys and self._new(before.generation).rows <= _FEW_ROWS:
+            new = self.engine.fetch(_parsed("SELECT * FROM new"), {"new": new})
+        if self.feed.traces or not self._left(before, now, new):
             return new, None
         try:
             earlier = self.then(before.version)
@@ -112,13 +150,17 @@ class Feeding:
         if self._count("SELECT * FROM gone", gone=gone) > now.rows // 2:
             return None, "most of its rows left the table"
         stacked = "SELECT * FROM new UNION ALL BY NAME SELECT * FROM gone"
-        return self._query(stacked, new=new, gone=gone), None
+        came = new if isinstance(new, pa.Table) else None
+        return self._query(stacked, new=new if came is None else self.engine.frame(came), gone=gone), None
 
-    def _left(self, before: Token, now: Token) -> bool:
+    def _left(self, before: Token, now: Token, new: Any) -> bool:
         """Whether a row that was there may not be any more: there would be more of them."""
-        new = self.engine.frame(self._new(before.generation))
+        if isinstance(new, pa.Table):
+            return bool(before.rows + new.num_rows != now.rows)
+        came = self.engine.frame(self._new(before.generation))
         return (
-            before.rows + self._count(f"SELECT * FROM new WHERE _judged > {before.generation:d}", new=new) != now.rows
+            before.rows + self._count(f"SELECT * FROM came WHERE _judged > {before.generation:d}", came=came)
+            != now.rows
         )
 
     def _gone(self, earlier: Table) -> Any:
@@ -151,17 +193,19 @@ class Feeding:
 
     @property
     def _generation(self) -> int:
-        return self.silver.progress().generation
+        return self.now.generation
 
     def _new(self, after: int) -> Any:
         return self.silver.scan(within={"_judged": (after + 1, None)}, hidden=True)
 
     @contextmanager
     def _batches(self, frame: Any) -> Iterator[pa.RecordBatchReader]:
-        """A frame in batches, through files: so memory is bounded."""
-        import pyarrow as pa
+        """A frame in batches, through files: so memory is bounded. Few rows are in an Arrow table already."""
         from pyarrow import parquet
 
+        if isinstance(frame, pa.Table):
+            yield frame.to_reader()
+            return
         schema = self.engine.schema(frame)
         self.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="live-", dir=self.scratch) as folder:
@@ -217,7 +261,7 @@ class Feeding:
         """Kept from when it happened, and from when it came, so that no version of a key goes before an older one."""
         if moment is None or self.feed.keep_s is None:
             return f"CAST({_NEVER} AS TIMESTAMP_S)"
-        came = f"CAST({literal(self.silver.history(1)[0].at.isoformat())} AS TIMESTAMPTZ)"
+        came = f"CAST({literal(self.now.at)} AS TIMESTAMPTZ)"
         at = f"greatest({came}, {moment})"
         latest = f"least({at} + INTERVAL {self.feed.keep_s} SECOND, {_NEVER})"
         return f"CAST(CAST({latest} AS TIMESTAMP) AS TIMESTAMP_S)"

@@ -130,6 +130,11 @@ def _feed(table: SilverTable, columns: Mapping[str, str], metrics: Sequence[Metr
     return replace(whole, columns={name: sql for name, sql in sorted(columns.items()) if name not in whole.key})
 
 
+def latest(table: SilverTable) -> str:
+    """What begins a row's version, as SQL: for readers of the table's refined topic as for a live store."""
+    return _latest(table, table.contract) if table.mode == "merge" else "_judged"
+
+
 def _latest(table: SilverTable, contract: Contract) -> str:
     """What tells first which row of a key is the latest: the column that says so where it can be a number and silver
     goes by it alone, else the commit that brought the row, for silver has settled it."""

@@ -5,16 +5,19 @@ Read from the nodes, as `pointers` does: a wrong key in one place hides nothing 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from catchment import settings
 from catchment.contract import Contract
 from catchment.metric import WINDOW, Parsed, parsed
-from catchment.naming import did_you_mean, is_name
+from catchment.naming import did_you_mean, is_name, quoted
+from catchment.plain import NotPlain, plain
 from catchment.reading.documents import Node, Place, shorten
 from catchment.reading.durations import seconds
 from catchment.reading.odcs.conditions import fault
 from catchment.reading.pointers import Reading
+from catchment.reading.through import CURE, plain_columns, unfit
 
 _NOTHING = Node({}, (1, 1), keys={})
 _DAY_S = 86_400
@@ -26,7 +29,7 @@ def follow(reading: Reading) -> None:
     for name, node in reading.section("live").items():
         if node.is_mapping:
             metric = _Metric(reading, name, node)
-            for look in (_from, _time, _lengths, _where, _by, _measures):
+            for look in (_from, _time, _lengths, _where, _by, _measures, _through):
                 look(metric)
 
 
@@ -174,6 +177,55 @@ def _measure(metric: _Metric, node: Node, key: str) -> None:
             metric.error(node, wrong[0].replace("condition", "measure", 1), wrong[1], key)
             return
     _typed(metric, node, found, key)
+
+
+def _through(metric: _Metric) -> None:
+    """What a store is to take from a topic stands in its messages, and is computed there as it is by DuckDB."""
+    target = next(iter(_with_topics(metric.reading)), None)
+    if target is None or metric.contract is None or metric.columns is None:
+        return
+    table = metric.reading.section("silver").get(metric.table) or _NOTHING
+    publish = table.get("publish")
+    told = {} if publish is None or not publish.is_mapping else publish.entries()
+    words = {"form": told.get("format"), "deletes": told.get("deletes")}
+    said = {key: node.text for key, node in words.items() if node is not None}
+    wrong = unfit(table.string("mode") or "append", published=publish is not None, **said)
+    if wrong is not None:
+        message = f"on target `{target}` silver.{metric.table} is to come through its topic, and {wrong}"
+        cure = f"write publish: {metric.table}.refined at the table, or {CURE}" if publish is None else CURE
+        metric.error(metric.node.get("from"), message, cure, "from")
+        return
+    types = plain_columns(metric.contract)
+    for node, key, sql in _expressions(metric):
+        try:
+            plain(sql, types)
+        except NotPlain as error:
+            metric.error(node, f"on target `{target}` it comes through a topic: {error}", CURE, key)
+
+
+def _with_topics(reading: Reading) -> Iterator[str]:
+    """Targets whose live store reads topics."""
+    for name, node in reading.section("targets").items():
+        store = node.get("live") if node.is_mapping else None
+        if store is not None and store.is_mapping and store.string("through") == "topic":
+            yield name
+
+
+def _expressions(metric: _Metric) -> Iterator[tuple[Node, str, str]]:
+    """Those of the metric that can be read, with their places."""
+    for key in ("where", "time"):
+        node = metric.node.get(key)
+        if node is not None and isinstance(node.value, str):
+            yield node, key, node.value if key == "where" else quoted(node.value)
+    for node in (metric.node.get("by") or _NOTHING).items():
+        yield node, "by", quoted(node.text)
+    for name, node in (metric.node.get("measures") or _NOTHING).entries().items():
+        try:
+            found = parsed(node.text)
+        except ValueError:
+            continue
+        for sql in found.over:
+            yield node, f"measures.{name}", sql
 
 
 def _typed(metric: _Metric, node: Node, found: Parsed, key: str) -> None:

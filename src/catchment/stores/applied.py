@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from catchment.errors import ConfigError, Conflict
 from catchment.interfaces import LiveStore
 from catchment.metric import Live, LiveFeed, Measure, Metric
 from catchment.records import LiveDifference, Token
@@ -22,13 +23,15 @@ METRIC, FEED, TABLE = "metric:", "feed:", "table:"
 
 @dataclass(frozen=True)
 class Held:
-    """The table that holds a feed's rows, and how far it has come. `served` says that the views show it."""
+    """The table that holds a feed's rows, and how far it has come. `served` says that the views show it, `taking` that
+    a topic brings what is new."""
 
     table: str
     number: int
     fingerprint: str
     token: Token
     served: bool
+    taking: bool = False
 
     def value(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,8 +52,9 @@ class AppliedStore(LiveStore):
         return found
 
     def progress(self, feed: LiveFeed) -> Token | None:
-        held = held_in(self._state(), feed.name)
-        return None if held is None or held.fingerprint != feed.fingerprint else held.token
+        held = fitting_in(self._state(), feed)
+        # A topic that was not begun with has rows that nobody read.
+        return None if held is None or (feed.through is not None and not held.taking) else held.token
 
     def statements(self, live: Live) -> Sequence[str]:
         state = self._state()
@@ -109,6 +113,25 @@ def held_in(state: Mapping[str, Any], feed: str) -> Held | None:
     """The table of a feed, None before its first feeding is whole."""
     value = state.get(f"{TABLE}{feed}")
     return None if value is None else Held.of(value)
+
+
+def fitting_in(state: Mapping[str, Any], feed: LiveFeed) -> Held | None:
+    """The same, where it was made for this definition."""
+    held = held_in(state, feed.name)
+    return held if held is not None and held.fingerprint == feed.fingerprint else None
+
+
+def going_on(state: Mapping[str, Any], feed: LiveFeed, since: Token | None, *, anew: bool) -> Held | None:
+    """The table of a feed, which rows since `since` go into. Raises ConfigError where there is none that they could,
+    Conflict where somebody else has fed it meanwhile."""
+    held, fitting = held_in(state, feed.name), fitting_in(state, feed)
+    if not anew and fitting is None:
+        message = f"the live store has no rows of silver.{feed.name} that it could go on from"
+        raise ConfigError(message, hint="feed them anew: catchment live feed")
+    if since is not None and (fitting is None or fitting.token != since):
+        message = f"another process has fed silver.{feed.name} to the live store"
+        raise Conflict(message)
+    return held
 
 
 def metrics_in(state: Mapping[str, Any], feed: str) -> list[Metric]:

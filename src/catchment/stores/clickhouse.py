@@ -14,7 +14,9 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import time
 import urllib.parse
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,23 +27,22 @@ import clickhouse_connect
 from clickhouse_connect.driver import exceptions
 
 from catchment.errors import ConfigError, RetryableError
-from catchment.metric import DELETED, EXPIRES, VERSION, WINDOW, LiveFeed, Measure, Metric
+from catchment.metric import Live, LiveFeed, Metric, Through
 from catchment.naming import LIVE, literal
 from catchment.records import Token
-from catchment.stores.applied import TABLE, AppliedStore, Held, held_in, metrics_in
+from catchment.stores.applied import TABLE, AppliedStore, Held, fitting_in, going_on, metrics_in
+from catchment.stores.clickhouse_sql import created, figures, quoted
+from catchment.stores.clickhouse_topic import group as group_of
+from catchment.stores.clickhouse_topic import queue, queue_sql, read_columns, taking, taking_sql, without_secrets
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
 _STATE = "catchment__state"
+_IDENTITY = "store:identity"
+_PROBE = "catchment__probe"
 _INSERT_ROWS = 500_000
-
-# Unsigned and in the order of `VERSION`: 64 bits from the sign on, 64, 48 and 16; a row of none (-1) comes first.
-_ORDERED = (
-    "bitShiftLeft(toUInt256(_latest) + toUInt256('9223372036854775808'), 128) + bitShiftLeft(toUInt256(_load), 64)"
-    " + bitShiftLeft(toUInt256(_row + 1), 16) + toUInt256(_rank)"
-)
 
 
 def _silent(_: str) -> None:
@@ -58,16 +59,22 @@ class ClickHouseLiveStore(AppliedStore):
             raise ConfigError(message, hint="write url: http://host:8123/live, with https:// where it is encrypted")
         self._database = (self._parts.path.strip("/") or LIVE) + suffix
         self._reached = reached
+        self._has_state = False
+        self._newest = 0
 
-    def feed(self, feed: LiveFeed, rows: pa.RecordBatchReader, token: Token, *, anew: bool = False) -> int:
-        self._prepare()
+    def feed(
+        self,
+        feed: LiveFeed,
+        rows: pa.RecordBatchReader,
+        token: Token,
+        *,
+        anew: bool = False,
+        since: Token | None = None,
+    ) -> int:
         state = self._state()
-        held = held_in(state, feed.name)
-        if anew:
+        held = going_on(state, feed, since, anew=anew)
+        if anew or held is None:
             return self._feed_anew(feed, rows, token, held, state)
-        if held is None or held.fingerprint != feed.fingerprint:
-            message = f"the live store has no rows of silver.{feed.name} that it could go on from"
-            raise ConfigError(message, hint="feed them anew: catchment live feed")
         if not held.served:
             self._serve(feed.name, held, state)
         if held.token.generation >= token.generation:
@@ -81,11 +88,12 @@ class ClickHouseLiveStore(AppliedStore):
     def _feed_anew(
         self, feed: LiveFeed, rows: pa.RecordBatchReader, token: Token, held: Held | None, state: Mapping[str, Any]
     ) -> int:
+        self._prepare()
         number = 1 if held is None else held.number + 1
         # Rows of one that died stay behind under their number.
         table = f"{feed.name}__{number}"
         self._command(f"DROP TABLE IF EXISTS {self._name(table)}")
-        self._command(_created(self._name(table), feed, rows.schema))
+        self._command(created(self._name(table), feed, rows.schema))
         count = self._insert(table, rows)
         self._reached("live.taken")
         now_held = Held(table, number, feed.fingerprint, token, served=False)
@@ -104,7 +112,8 @@ class ClickHouseLiveStore(AppliedStore):
         older = f"database = {literal(self._database)} AND match(name, {literal(f'^{feed}__[0-9]+$')})"
         listed = f"SELECT name FROM system.tables WHERE {older} AND name <> {literal(held.table)}"
         for (name,) in self._rows(listed):
-            self._command(f"DROP TABLE IF EXISTS {self._name(name)}")
+            for statement in self._dropped_rows(name):
+                self._command(statement)
         self._remember({f"{TABLE}{feed}": replace(held, served=True).value()})
         self._reached("live.fed")
 
@@ -135,6 +144,7 @@ class ClickHouseLiveStore(AppliedStore):
         if "_client" in self.__dict__:
             self._client.close()
             del self.__dict__["_client"]
+        self._has_state = False
 
     @cached_property
     def _client(self) -> Client:
@@ -166,7 +176,7 @@ class ClickHouseLiveStore(AppliedStore):
             raise ConfigError(message, hint="metrics are views in schema live: catchment live status") from error
 
     def _name(self, table: str) -> str:
-        return f"{_quoted(self._database)}.{_quoted(table)}"
+        return f"{quoted(self._database)}.{quoted(table)}"
 
     def _command(self, sql: str) -> None:
         with self._telling():
@@ -195,26 +205,32 @@ class ClickHouseLiveStore(AppliedStore):
         return int(rows.num_rows)
 
     def _prepare(self) -> None:
-        self._command(f"CREATE DATABASE IF NOT EXISTS {_quoted(self._database)}")
+        self._command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._database)}")
         self._command(
             f"CREATE TABLE IF NOT EXISTS {self._name(_STATE)} (name String, value String, number UInt64)"
             " ENGINE = ReplacingMergeTree(number) ORDER BY name"
         )
 
     def _state(self) -> dict[str, Any]:
-        known = f"database = {literal(self._database)} AND name = {literal(_STATE)}"
-        if not self._rows(f"SELECT 1 FROM system.tables WHERE {known}"):
-            return {}
-        rows = self._rows(f"SELECT name, value FROM {self._name(_STATE)} FINAL WHERE value <> ''")
-        return {name: json.loads(value) for name, value in rows}
+        if not self._has_state:
+            known = f"database = {literal(self._database)} AND name = {literal(_STATE)}"
+            if not self._rows(f"SELECT 1 FROM system.tables WHERE {known}"):
+                return {}
+            self._has_state = True
+        rows = self._rows(f"SELECT name, value, number FROM {self._name(_STATE)} FINAL")
+        self._newest = max((number for *_, number in rows), default=0)
+        return {name: json.loads(value) for name, value, _ in rows if value}
 
     def _remember(self, entries: Mapping[str, Any]) -> None:
-        """All of them in one block, which is there as a whole or not at all."""
-        newest = self._rows(f"SELECT max(number) FROM {self._name(_STATE)}")[0][0]
-        rows = [[name, "" if value is None else json.dumps(value), newest + 1] for name, value in entries.items()]
-        if rows:
-            with self._telling():
-                self._client.insert(_STATE, rows, column_names=["name", "value", "number"], database=self._database)
+        """All of them in one block, which is there as a whole or not at all; the state was read before."""
+        import pyarrow as pa
+
+        if entries:
+            self._newest = max(self._newest + 1, time.time_ns() // 1000)
+            values = ["" if value is None else json.dumps(value) for value in entries.values()]
+            numbers = pa.array([self._newest] * len(entries), pa.uint64())
+            # As Arrow: of other rows the client asks for the table's columns first.
+            self._send(_STATE, pa.table({"name": list(entries), "value": values, "number": numbers}))
 
     def _do(self, statements: Sequence[str], entries: Mapping[str, Any]) -> None:
         self._prepare()
@@ -224,13 +240,94 @@ class ClickHouseLiveStore(AppliedStore):
 
     def _view(self, metric: Metric, held: Held) -> str:
         rows = self._name(f"{metric.feed}__rows")
-        return f"CREATE OR REPLACE VIEW {self._name(metric.name)} AS {_figures(metric, rows)}"
+        return f"CREATE OR REPLACE VIEW {self._name(metric.name)} AS {figures(metric, rows)}"
 
     def _dropped_view(self, metric: str) -> str:
         return f"DROP VIEW IF EXISTS {self._name(metric)}"
 
     def _dropped_feed(self, feed: str, held: Held) -> Sequence[str]:
-        return [f"DROP VIEW IF EXISTS {self._name(f'{feed}__rows')}", f"DROP TABLE IF EXISTS {self._name(held.table)}"]
+        return [f"DROP VIEW IF EXISTS {self._name(f'{feed}__rows')}", *self._dropped_rows(held.table)]
+
+    def _dropped_rows(self, table: str) -> Sequence[str]:
+        """Who reads goes first, then what is read from, then what is written into."""
+        return [
+            f"DROP VIEW IF EXISTS {self._name(taking(table))}",
+            f"DROP TABLE IF EXISTS {self._name(queue(table))}",
+            f"DROP TABLE IF EXISTS {self._name(table)}",
+        ]
+
+    # Rows that a topic brings.
+
+    def statements(self, live: Live) -> Sequence[str]:
+        state, found = self._state(), list(super().statements(live))
+        for feed in live.feeds.values():
+            held = fitting_in(state, feed)
+            if held is not None and held.taking and feed.through is not None:
+                found += self._taken_by(feed, without_secrets(feed.through), held, self._identity(state))
+        return found
+
+    def group(self, feed: LiveFeed) -> str | None:
+        """The consumer group of the feed's rows, None where there are none yet."""
+        state = self._state()
+        held = fitting_in(state, feed)
+        return None if held is None else group_of(self._identity(state), held.table)
+
+    def _identity(self, state: Mapping[str, Any]) -> str:
+        """What tells this store from all others that read the same topics, also from one of the same name."""
+        if _IDENTITY not in state:
+            made = f"{self._database}-{uuid.uuid4().hex[:8]}"
+            self._remember({_IDENTITY: made})
+            return made
+        found: str = state[_IDENTITY]
+        return found
+
+    def take(self, feed: LiveFeed) -> None:
+        """Take rows from the feed's topic from now on; twice is once. Raises ConfigError for what cannot be computed
+        here as it is elsewhere."""
+        state = self._state()
+        held = fitting_in(state, feed)
+        if held is None or feed.through is None:
+            message = f"the live store has no rows of silver.{feed.name} that a topic could go on with"
+            raise ConfigError(message, hint="feed them anew: catchment live feed")
+        for statement in self._taken_by(feed, feed.through, held, self._identity(state)):
+            self._command(statement)
+        self._reached("live.queued")
+        if not held.taking:
+            self._remember({f"{TABLE}{feed.name}": replace(held, taking=True).value()})
+
+    def _taken_by(self, feed: LiveFeed, through: Through, held: Held, identity: str) -> Sequence[str]:
+        rows, source = self._name(held.table), self._name(queue(held.table))
+        read, group = read_columns(feed, through), group_of(identity, held.table)
+        return [
+            queue_sql(source, through, read, group),
+            taking_sql(self._name(taking(held.table)), rows, source, feed, through),
+        ]
+
+    def knock(self, through: Through, group: str | None) -> bool:
+        """Have a consumer of that group join; whether it was let in by now. None: have done with it."""
+        nowhere = self._name(_PROBE)
+        if group is None:
+            for statement in self._dropped_rows(_PROBE):
+                self._command(statement)
+            return True
+        self._prepare()
+        self._command(f"CREATE TABLE IF NOT EXISTS {nowhere} (value Nullable(String)) ENGINE = Null")
+        self._command(queue_sql(self._name(queue(_PROBE)), through, ["value"], group))
+        view, source = self._name(taking(_PROBE)), self._name(queue(_PROBE))
+        self._command(f"CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO {nowhere} AS SELECT value FROM {source}")
+        asked = f"SELECT sum(length(`assignments.topic`)) FROM system.kafka_consumers WHERE {self._queued(_PROBE)}"
+        return bool(self._rows(asked)[0][0])
+
+    def troubles(self, feed: LiveFeed) -> Sequence[str]:
+        """What ClickHouse has lately met with when it read the feed's topic, newest first."""
+        held = fitting_in(self._state(), feed)
+        if held is None:
+            return []
+        listed = f"SELECT `exceptions.text` FROM system.kafka_consumers WHERE {self._queued(held.table)}"
+        return [told.partition("\n")[0] for (texts,) in self._rows(listed) for told in reversed(texts)]
+
+    def _queued(self, table: str) -> str:
+        return f"database = {literal(self._database)} AND table = {literal(queue(table))}"
 
 
 def _has_port(parts: urllib.parse.SplitResult) -> bool:
@@ -239,10 +336,6 @@ def _has_port(parts: urllib.parse.SplitResult) -> bool:
         return parts.port is None or parts.port > 0
     except ValueError:
         return False
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def _cause(error: BaseException) -> str:
@@ -257,97 +350,3 @@ def _cause(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def _created(table: str, feed: LiveFeed, schema: pa.Schema) -> str:
-    columns = [f"{_quoted(field.name)} {_type(field.type, field.name not in _always(feed))}" for field in schema]
-    keyed = ", ".join(map(_quoted, feed.key))
-    # A row that expires leaves with its part; which rows count is told by `FINAL`.
-    return (
-        f"CREATE TABLE {table} ({', '.join(columns)}, `_version` UInt256 MATERIALIZED {_ORDERED})"
-        f" ENGINE = ReplacingMergeTree(`_version`, `{DELETED}`) ORDER BY ({keyed}) TTL `{EXPIRES}`"
-        f" SETTINGS allow_nullable_key = 1 COMMENT {literal(f'rows of silver.{feed.name} ({feed.fingerprint})')}"
-    )
-
-
-def _always(feed: LiveFeed) -> frozenset[str]:
-    """Columns that are never null. A key may be, where a function makes it."""
-    return frozenset({*VERSION, DELETED, EXPIRES, "_stream", "_shard"})
-
-
-def _type(kind: pa.DataType, nullable: bool) -> str:
-    """ClickHouse's type for an Arrow type. Raises ConfigError."""
-    import pyarrow as pa
-
-    simple = {
-        pa.bool_(): "Bool",
-        pa.int8(): "Int8",
-        pa.int16(): "Int16",
-        pa.int32(): "Int32",
-        pa.int64(): "Int64",
-        pa.uint8(): "UInt8",
-        pa.float32(): "Float32",
-        pa.float64(): "Float64",
-        pa.date32(): "Date32",
-        pa.string(): "String",
-        pa.large_string(): "String",
-    }
-    if kind in simple:
-        named = simple[kind]
-    elif pa.types.is_decimal(kind):
-        named = f"Decimal({kind.precision}, {kind.scale})"
-    elif pa.types.is_timestamp(kind):
-        # What expires is told in seconds: no other type of an instant can tell it on every server.
-        named = "DateTime('UTC')" if kind.unit == "s" else "DateTime64(6, 'UTC')"
-    else:
-        message = f"a live figure is over values of type {kind}, which ClickHouse does not take from us"
-        raise ConfigError(message, hint="cast it in the metric, to varchar for example")
-    return f"Nullable({named})" if nullable else named
-
-
-def _figures(metric: Metric, rows: str) -> str:
-    """The figures of a metric over `rows` as ClickHouse's SQL; see `metric.figures`."""
-    chosen = [] if metric.where is None else [_column(metric.where)]
-    grouped = [_column(name) for name in metric.by]
-    shown = [f"{_column(name)} AS {_quoted(name)}" for name in metric.by]
-    at = "" if metric.time is None else _column(metric.time)
-    if metric.every_s is not None:
-        chosen.append(f"{at} IS NOT NULL")
-        # toStartOfInterval gives a DateTime, which ends in 2106 and begins in 1970.
-        at = f"toUnixTimestamp64Micro(assumeNotNull({at}))"
-        at = f"fromUnixTimestamp64Micro({at} - positiveModulo({at}, {metric.every_s * 1_000_000}), 'UTC')"
-        grouped.insert(0, at)
-        shown.insert(0, f"{at} AS {_quoted(WINDOW)}")
-    if metric.keep_s is not None:
-        chosen.append(f"{at} >= now() - INTERVAL {metric.keep_s} SECOND")
-    shown += [f"{_figure(measure)} AS {_quoted(measure.name)}" for measure in metric.measures]
-    sql = f"SELECT {', '.join(shown)} FROM {rows} AS r"
-    if chosen:
-        sql += f" WHERE {' AND '.join(chosen)}"
-    return f"{sql} GROUP BY {', '.join(grouped)}" if grouped else sql
-
-
-def _column(name: str) -> str:
-    """A column of the rows: without its table ClickHouse takes a figure of the same name for it."""
-    return f"r.{_quoted(name)}"
-
-
-def _figure(measure: Measure) -> str:
-    # Of nothing at all there is no sum and no average: only over what may be null does ClickHouse say so.
-    of = [f"toNullable({_column(name)})" for name in measure.columns]
-    if measure.kind == "count":
-        return f"count({', '.join(of)})"
-    if measure.kind == "count distinct":
-        return f"uniqExact({of[0]})"
-    if measure.kind == "quantile":
-        return f"quantileExactInclusive({measure.number!r})(toFloat64({of[0]}))"
-    if measure.kind == "top":
-        plain = f"assumeNotNull({of[0]})"
-        counts = _quoted(f"{measure.name}__counts")
-        counted = f"(sumMapIf([{plain}], [toUInt64(1)], {of[0]} IS NOT NULL) AS {counts})"
-        paired = f"arraySort(t -> (-toInt64(t.2), t.1), arrayZip({counted}.1, {counts}.2))"
-        return f"arrayMap(t -> t.1, arraySlice({paired}, 1, {measure.number:.0f}))"
-    if measure.kind == "share":
-        counted = "count()" if len(of) == 1 else f"countIf({of[1]})"
-        return f"countIf({' AND '.join(of)}) / nullIf({counted}, 0)"
-    return f"{measure.kind}({of[0]})"

@@ -21,7 +21,7 @@ from catchment.errors import ConfigError, RetryableError
 from catchment.metric import DELETED, EXPIRES, VERSION, LiveFeed, Metric, figures
 from catchment.naming import LIVE, literal, quoted
 from catchment.records import Token
-from catchment.stores.applied import TABLE, AppliedStore, Held, held_in, metrics_in
+from catchment.stores.applied import TABLE, AppliedStore, Held, going_on, metrics_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,13 +53,18 @@ class DuckDBLiveStore(AppliedStore):
             self._settings["threads"] = threads
         self._reached = reached
 
-    def feed(self, feed: LiveFeed, rows: pa.RecordBatchReader, token: Token, *, anew: bool = False) -> int:
+    def feed(
+        self,
+        feed: LiveFeed,
+        rows: pa.RecordBatchReader,
+        token: Token,
+        *,
+        anew: bool = False,
+        since: Token | None = None,
+    ) -> int:
         with self._writing() as connection:
             state = _read(connection)
-            held = held_in(state, feed.name)
-            if not anew and (held is None or held.fingerprint != feed.fingerprint):
-                message = f"the live store has no rows of silver.{feed.name} that it could go on from"
-                raise ConfigError(message, hint="feed them anew: catchment live feed")
+            held = going_on(state, feed, since, anew=anew)
             if not anew and held is not None and held.token.generation >= token.generation:
                 return 0
             number = held.number + 1 if held is not None and anew else held.number if held is not None else 1

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 
-from catchment.errors import ConfigError
+from catchment.errors import ConfigError, Conflict
 from catchment.interfaces import LiveStore
 from catchment.metric import TOLERANCE, WINDOW, Live, LiveFeed, Measure, Metric, figures
 from catchment.records import Token
@@ -309,6 +309,17 @@ class LiveStorePromises(ABC):
         store.apply(LIVE, "do")
         with pytest.raises(ConfigError, match="go on from"):
             store.feed(FEED, given([Order("a", 1)]), token(1))
+
+    def test_rows_that_go_on_from_another_progress_than_there_is_are_refused(self, store: LiveStore) -> None:
+        self.fed(store, [Order("a", 1)], number=3)
+        for since in (token(2), token(4)):
+            with pytest.raises(Conflict, match="another process has fed"):
+                store.feed(FEED, given([Order("b", 1)]), token(5), since=since)
+            with pytest.raises(Conflict):
+                store.feed(FEED, given([Order("b", 1)]), token(5), anew=True, since=since)
+        assert store.progress(FEED) == token(3)
+        store.feed(FEED, given([Order("b", 1)]), token(5), since=token(3))
+        self.holds(store, [Order("a", 1), Order("b", 1)])
 
     def test_rows_taken_anew_stand_in_the_place_of_those_before(self, store: LiveStore) -> None:
         self.fed(store, [Order("a", 9), Order("b", 9)], number=7)

@@ -4,12 +4,17 @@ install.sh.
     python front.py PORT FOLDER
 
 One session, one thread: requests wait for each other. What is answered with status 200 is on disk as a server's is.
+
+A server keeps Kafka tables and the views that read them beside the others, and goes on with them when it starts again.
+This engine opens no folder that has some: here they lie in a database in memory beside the one that statements name,
+and are made again at every start from what was kept of them.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import pathlib
 import re
 import sys
 import threading
@@ -30,6 +35,10 @@ OURS = frozenset(
 INSERT = re.compile(rb"\s*(INSERT\s+INTO\s.*?)\s(?:FORMAT\s+(\w+)[ \t]*\r?\n?|(VALUES)\s*(?=\())", re.I | re.S)
 FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.I)
 READS = re.compile(rb"\s*(SELECT|WITH|SHOW|DESCRIBE|EXPLAIN|EXISTS)\b", re.I)
+# Kafka tables and the views that read them, by the names that the store gives them.
+BESIDE = re.compile(rb"`([^`]+)`\.(`[^`]+__(?:queue|taking)`)")
+NAMED = re.compile(rb"database = '([^']+)' AND table = '([^']+__queue)'")
+IN_MEMORY = re.compile(r"(?<=`)[^`]+_queues(?=`\.)")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 PIECE = 1 << 22
 
@@ -42,14 +51,45 @@ class Engine:
     """The one session, and who may use it now."""
 
     def __init__(self, folder: str) -> None:
-        self.session = session.Session(folder)
+        self.session = session.Session(f"{folder}?config-file={pathlib.Path(__file__).parent / 'kafka.xml'}")
         self.one = threading.Lock()
+        self.kept = pathlib.Path(folder) / "queues.json"
+        self.queues: dict[str, str] = json.loads(self.kept.read_text()) if self.kept.exists() else {}
+        for sql in self.queues.values():
+            self.queued(sql)
+
+    def queued(self, sql: str) -> None:
+        """A statement about Kafka tables and the views that read them."""
+        self.session.query(f"CREATE DATABASE IF NOT EXISTS `{IN_MEMORY.search(sql)[0]}` ENGINE = Memory")
+        try:
+            self.session.query(sql)
+        except Exception as error:
+            # What is told of a Kafka table that is made, and is there.
+            if "Code: 49." not in str(error) or "ENGINE = Kafka" not in sql:
+                raise
+
+    def remembered(self, sql: str) -> None:
+        """What is to be made again at the next start, and what no longer."""
+        made = re.match(r"(CREATE|DROP) .*?(?:NOT EXISTS|IF EXISTS) (`[^`]+`\.`[^`]+`)", sql)
+        if made is not None:
+            if made.group(1) == "CREATE":
+                self.queues.setdefault(made.group(2), sql)
+            else:
+                self.queues.pop(made.group(2), None)
+            draft = self.kept.with_suffix(".draft")
+            draft.write_text(json.dumps(self.queues))
+            draft.rename(self.kept)
 
     def ask(self, address: dict[str, str], body: bytes, form: str) -> tuple[bytes, str, int, int]:
         """The answer, its format, and how many rows were read and written."""
         sql = address.get("query", "").encode()
         sql += (b"\n" if sql and body else b"") + body
+        sql = BESIDE.sub(rb"`\1_queues`.\2", NAMED.sub(rb"database = '\1_queues' AND table = '\2'", sql))
         with self.one:
+            if IN_MEMORY.search(sql[:65536].decode(errors="replace")) and not READS.match(sql):
+                self.remembered(sql.decode())
+                self.queued(sql.decode())
+                return b"", form, 0, 0
             if address.get("database"):
                 self.session.query(f"USE `{address['database'].replace('`', '')}`")
             found = INSERT.match(sql[:65536]) if sql[:4000].lstrip()[:6].upper() == b"INSERT" else None

@@ -74,8 +74,8 @@ def call(shop: Path, *words: str) -> Result:
     return CliRunner().invoke(root, ["--project", str(shop), *words], standalone_mode=False)
 
 
-def arrive(shop: Path, number: int, rows: int = 60) -> None:
-    """Versions of few orders, old ones among them."""
+def arrive(shop: Path, number: int, rows: int = 60, *words: str) -> None:
+    """Versions of few orders, old ones among them, refined; without `words` of a run that does more, not fed."""
     chance = random.Random(number)
     lines = [
         f"o{chance.randrange(40)},u{chance.randrange(9)},{chance.choice(STATES)},{chance.randrange(9999) / 100:.2f},"
@@ -84,7 +84,8 @@ def arrive(shop: Path, number: int, rows: int = 60) -> None:
     ]
     text = "\n".join(["id,buyer,status,total,at,country", *lines])
     (shop / f"rows/{number:03d}.csv").write_text(f"{text}\n", encoding="utf-8")
-    assert call(shop, "run").exception is None
+    told = words or ("--select", "+silver.orders", "--select", "+silver.events")
+    assert call(shop, "run", *told).exception is None
 
 
 def holds(shop: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -55,7 +59,7 @@ def shop(tmp_path: Path) -> Path:
 def arrive(shop: Path, number: int, *rows: str) -> None:
     lines = "\n".join(["id,total,at,country", *rows])
     (shop / f"rows/{number}.csv").write_text(f"{lines}\n", encoding="utf-8")
-    assert call(shop, "run").exit_code == 0
+    assert call(shop, "run", "--select", "bronze", "--select", "silver").exit_code == 0
 
 
 def call(shop: Path, *words: str) -> Result:
@@ -160,3 +164,35 @@ def test_following_takes_what_comes_and_ends_when_asked(shop: Path) -> None:
             assert going.wait(20) == 0
         finally:
             going.kill()
+
+
+def test_the_page_follows_silver_and_ends_when_asked(shop: Path) -> None:
+    words = [sys.executable, "-m", "catchment", "--project", str(shop), "live", "serve", "--feed", "--listen"]
+    words.append("127.0.0.1:0")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as going:
+        try:
+            assert going.stderr is not None
+            found = re.search(r"http://127\.0\.0\.1:\d+/", going.stderr.readline())
+            assert found is not None
+            assert _until(found[0], lambda metric: [row[2] for row in metric["rows"]] == [2])
+            arrive(shop, 2, "c,1,2026-11-01T10:01:00Z,BR")
+            assert _until(found[0], lambda metric: [row[2] for row in metric["rows"]] == [1, 2])
+            going.send_signal(signal.SIGTERM)
+            assert going.wait(20) == 0
+        finally:
+            going.kill()
+
+
+def _until(page: str, holds: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether the first metric of the page comes to that."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with urllib.request.urlopen(f"{page}figures.json", timeout=10) as answer:
+            if holds(json.load(answer)["metrics"][0]):
+                return True
+        time.sleep(0.1)
+    return False
+
+
+def test_an_address_that_is_none_is_told(shop: Path) -> None:
+    assert "is no address" in str(call(shop, "live", "serve", "--listen", "8092").exception)

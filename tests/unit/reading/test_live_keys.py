@@ -149,3 +149,39 @@ def test_a_measure_is_read_whatever_its_spelling() -> None:
     assert parsed("count(DISTINCT lower(x))").over == ("LOWER(x)",)
     assert parsed("Top(x, 5)").number == 5
     assert parsed("share(a = 'b')").over == ("a = 'b'",)
+
+
+THROUGH = """
+targets:
+  local: {default: true}
+  cluster:
+    broker: {type: kafka, servers: "k:9092"}
+    live: {type: clickhouse, url: "http://ch:8123/live", through: topic}
+"""
+PUBLISHED = ", publish: orders.refined"
+
+
+def test_figures_that_a_store_can_read_from_a_topic_are_taken(tmp_path: Path) -> None:
+    keys = "from: orders, time: at, where: \"total > 1 and status <> 'gone'\", measures: {n: sum(total * 2)}"
+    assert problems(tmp_path, keys, table=PUBLISHED, more=THROUGH) == []
+    published = ", publish: {topic: orders.refined, key: status}"
+    assert problems(tmp_path, keys, table=published, more=THROUGH) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "table", "words"),
+    [
+        (GOOD, "", "it is not published; write publish: orders.refined at the table, or write through: insert"),
+        (GOOD, ", publish: {topic: t, format: avro}", "it is published as avro"),
+        (GOOD, ", mode: merge, latest_by: at, publish: {topic: t, deletes: tombstone}", "a tombstone does not tell"),
+        (GOOD, ", mode: window, event_time: at, lateness: 1 day, publish: t", "of mode window do not tell all"),
+        ("from: orders, where: \"lower(status) = 'a'\", measures: {n: count(*)}", PUBLISHED, "is not computed alike"),
+        ('from: orders, measures: {n: "sum(total / 2)"}', PUBLISHED, "`total / 2` is not computed alike"),
+    ],
+)
+def test_figures_that_a_store_cannot_read_from_a_topic_are_refused(
+    tmp_path: Path, keys: str, table: str, words: str
+) -> None:
+    found = problems(tmp_path, keys, table=table, more=THROUGH)
+    assert any(words in problem and "through: insert" in problem for problem in found), found
+    assert not any("through" in one for one in problems(tmp_path, keys, table=table))

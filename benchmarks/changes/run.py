@@ -150,7 +150,7 @@ def main() -> None:
     said = parser.parse_args()
     transactions = said.changes // 100
     sys.path.insert(0, str(ROOT))
-    from connect import started as connect_started
+    from tests.services.connect.server import started as connect_started
     from tests.services.kafka.server import FAST
     from tests.services.kafka.server import started as kafka_started
     from tests.services.postgres.server import started

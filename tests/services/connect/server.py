@@ -1,4 +1,4 @@
-"""A worker of Kafka Connect with Debezium, beside a Kafka."""
+"""A worker of Kafka Connect beside a Kafka, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATIENCE_S = 60.0
 
 _SETTINGS = """\
 bootstrap.servers={kafka}
-group.id=connect-bench
+group.id=connect-{port}
 listeners=http://127.0.0.1:{port}
 rest.advertised.host.name=127.0.0.1
 rest.advertised.port={port}
@@ -33,21 +33,23 @@ key.converter=org.apache.kafka.connect.json.JsonConverter
 key.converter.schemas.enable=false
 value.converter=org.apache.kafka.connect.json.JsonConverter
 value.converter.schemas.enable=false
-config.storage.topic=_connect_configs
+config.storage.topic=_connect_configs_{port}
 config.storage.replication.factor=1
-offset.storage.topic=_connect_offsets
+offset.storage.topic=_connect_offsets_{port}
 offset.storage.replication.factor=1
 offset.storage.partitions=5
-status.storage.topic=_connect_status
+status.storage.topic=_connect_status_{port}
 status.storage.replication.factor=1
 status.storage.partitions=2
-offset.flush.interval.ms=5000
+offset.flush.interval.ms={flush_ms}
 exactly.once.source.support=enabled
 scheduled.rebalance.max.delay.ms=0
 plugin.path={plugins}
 # Looking through all jars takes four times the memory.
 plugin.discovery=service_load
 connector.client.config.override.policy=All
+config.providers=env
+config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider
 """
 
 
@@ -58,10 +60,14 @@ class Connect:
     port: int
     server: Server
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def ask(self, path: str, body: Mapping[str, Any] | None = None, method: str = "GET") -> Any:
         """What its REST API answers."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, method=method)
+        request = urllib.request.Request(f"{self.url}{path}", data, method=method)
         request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=30) as answer:
             told = answer.read()
@@ -72,14 +78,15 @@ class Connect:
         self.ask(f"/connectors/{name}/config", config, "PUT")
         until = time.monotonic() + _PATIENCE_S
         while True:
-            states = self._states(name)
+            states = self.states(name)
             if len(states) > 1 and set(states) == {"RUNNING"}:
                 return
             if "FAILED" in states or time.monotonic() > until:
                 raise AssertionError(f"{name} does not run: {states}; {self.server.log} ends:\n{self.server.tail()}")
             time.sleep(0.1)
 
-    def _states(self, name: str) -> list[str]:
+    def states(self, name: str) -> list[str]:
+        """Of a connector and of its tasks; none where there is no such connector."""
         try:
             told = self.ask(f"/connectors/{name}/status")
         except urllib.error.HTTPError:
@@ -87,20 +94,35 @@ class Connect:
         return [told["connector"]["state"], *(task["state"] for task in told["tasks"])]
 
 
-@contextlib.contextmanager
-def started(kafka: Kafka, java: Sequence[str] = QUICK) -> Iterator[Connect]:
-    """Raises AssertionError where it cannot be installed or does not start."""
-    installed = subprocess.run([HERE / "debezium.sh"], capture_output=True, text=True, check=False)
+def plugins(names: Sequence[str]) -> str:
+    """Where they are, as `plugin.path` takes it. Raises AssertionError where they cannot be installed."""
+    installed = subprocess.run([HERE / "install.sh", *names], capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stderr
+    return installed.stdout.strip()
+
+
+@contextlib.contextmanager
+def started(
+    kafka: Kafka,
+    java: Sequence[str] = QUICK,
+    *,
+    names: Sequence[str] = ("debezium",),
+    flush_ms: int = 5000,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Connect]:
+    """With the plug-ins of these names. Raises AssertionError where it cannot be installed or does not start."""
     folder, port = Path(tempfile.mkdtemp(prefix="catchment-connect-")), free_port()
     try:
         properties = folder / "connect.properties"
-        said = _SETTINGS.format(kafka=kafka.address, port=port, plugins=installed.stdout.strip())
+        said = _SETTINGS.format(kafka=kafka.address, port=port, plugins=plugins(names), flush_ms=flush_ms)
         properties.write_text(said)
         quiet = f"-Dlog4j2.configurationFile={KAFKA}/log4j2.properties"
         words = ["java", *java, quiet, "-cp", f"{kafka.jars}/*", "org.apache.kafka.connect.cli.ConnectDistributed"]
-        connect = Connect(port, Server("connect", [*words, str(properties)], lambda: _answers(port), folder=folder))
-        with running(connect.server):
+        server = Server(
+            "connect", [*words, str(properties)], lambda: _answers(port), folder=folder, environment=environment
+        )
+        connect = Connect(port, server)
+        with running(server):
             yield connect
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Kafka Connect: the connectors that a project's sources declare, and what of them runs."""

@@ -290,11 +290,13 @@ def test_no_model_asks_for_the_time_of_day(made: dict[str, Path], name: str) -> 
 
 def test_the_shop_has_a_target_of_real_systems_and_the_default_one_needs_none(shop: Path) -> None:
     project = load_project(shop)
-    assert {source.type for source in project.on(None).sources.values()} == {"files"}
+    assert {source.type for source in project.on(None).sources.values()} == {"files", "topic"}
+    assert project.on(None).target(None)[1].broker == "embedded"
     there = {name: source.type for name, source in project.on("services").sources.items()}
     assert there == {
         "drops": "postgres",
         "clicks": "files",
+        "site": "topic",
         "catalogue": "mongodb",
         "visits": "redis",
         "feedback": "graphql",

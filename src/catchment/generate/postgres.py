@@ -48,7 +48,7 @@ _PRODUCTS = {
     "updated_at": "timestamptz NOT NULL CHECK (updated_at >= created_at)",
 }
 # No references to users and products: orders name some that there are not.
-_TRANSACTIONS = {
+TRANSACTIONS = {
     "transaction_id": "text PRIMARY KEY",
     "user_id": "text NOT NULL",
     "product_id": "text NOT NULL",
@@ -63,7 +63,7 @@ _TRANSACTIONS = {
     "created_at": "timestamptz NOT NULL",
     "updated_at": "timestamptz NOT NULL CHECK (updated_at >= created_at)",
 }
-_TABLES = {"users": _USERS, "products": _PRODUCTS, "transactions": _TRANSACTIONS}
+_TABLES = {"users": _USERS, "products": _PRODUCTS, "transactions": TRANSACTIONS}
 
 _VERSIONS = (
     "CREATE TABLE IF NOT EXISTS user_versions (LIKE users, PRIMARY KEY (user_id, updated_at))",
@@ -88,7 +88,7 @@ def load(url: str, shop: Shop, *, again: bool, tell: Callable[[str, int], None])
     try:
         with dbapi.connect(url) as connection, connection.cursor() as cursor:
             for table, columns in _TABLES.items():
-                _make(cursor, table, columns)
+                make(cursor, table, columns)
                 if not again and _holds(cursor, table):
                     message = f"table {table} holds rows already"
                     raise ConfigError(message, hint="--again adds to them; newer rows win")
@@ -102,7 +102,19 @@ def load(url: str, shop: Shop, *, again: bool, tell: Callable[[str, int], None])
         raise ConfigError(message) from None
 
 
-def _make(cursor: dbapi.Cursor, table: str, columns: dict[str, str]) -> None:
+def is_there(url: str) -> bool:
+    """Whether the database has users. Raises ConfigError where it refuses."""
+    try:
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('users') IS NOT NULL")
+            return bool(cursor.fetchone()[0]) and _holds(cursor, "users")
+    except adbc_driver_manager.Error as error:
+        message = f"the database refused: {str(error).splitlines()[0]}"
+        raise ConfigError(message) from None
+
+
+def make(cursor: dbapi.Cursor, table: str, columns: dict[str, str]) -> None:
+    """A table and the index that readers by time need, where they are not there."""
     listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
     cursor.execute(f"CREATE TABLE IF NOT EXISTS {table} ({listed})")
     cursor.execute(f"CREATE INDEX IF NOT EXISTS {table}_updated_at ON {table} (updated_at)")

@@ -26,6 +26,9 @@ DELETED, UNCHANGED = "deleted", "unchanged"
 EVERYTHING = "SELECT * FROM present UNION ALL BY NAME SELECT * FROM fresh"
 _ALL = f"({EVERYTHING})"
 
+# A few rows that come very late shall not make all be read that lies between them and the others; so many looks.
+_MOST_PARTS = 8
+
 # Measured on a key of 36 characters: hash table, struct and strings of one key.
 _RANKED_BYTES = 200
 
@@ -62,6 +65,14 @@ class Mode(ABC):
         """Where present rows that matter lie: aggregates over `fresh` for the least and greatest value, by column."""
         return {name: (f"min({quoted(name)})", f"max({quoted(name)})") for name in self.group}
 
+    def parted(self) -> str:
+        """`fresh` with a column `_part`, the same in rows whose `bounds` are worth a look of their own: as SQL."""
+        return "SELECT *, 0 AS _part FROM fresh"
+
+    def settled(self) -> exp.Query | None:
+        """What names rows of `fresh` that leave the table as it is, as `present` shows it; None where none is known."""
+        return None
+
     @staticmethod
     def buckets(rows: int, memory_bytes: int) -> int:
         """How many buckets keep the ranking of so many rows within half the memory."""
@@ -90,7 +101,8 @@ class Mode(ABC):
         return ", ".join(map(quoted, self.group))
 
     @property
-    def _names_a_row(self) -> str:
+    def names_a_row(self) -> str:
+        """Columns by which one row is told from another."""
         return ", ".join([*map(quoted, self.group), *IDENTITY] if self.rows_share_identity else IDENTITY)
 
     def _inside(self, bucket: int, buckets: int) -> str:
@@ -140,12 +152,12 @@ class Merge(Mode):
             remembered = f" AND NOT COALESCE({HIDDEN} = '{DELETED}' AND {old}, FALSE)"
         columns = ", ".join(dict.fromkeys(names))
         return parsed(
-            f"SELECT {self._names_a_row} FROM (SELECT {columns} FROM {_ALL}{self._inside(bucket, buckets)})"
+            f"SELECT {self.names_a_row} FROM (SELECT {columns} FROM {_ALL}{self._inside(bucket, buckets)})"
             f" QUALIFY row_number() OVER (PARTITION BY {self._grouped} ORDER BY {order} DESC) = 1{remembered}"
         )
 
     def reduced(self) -> exp.Query:
-        return parsed(f"SELECT * FROM {_ALL} SEMI JOIN survivors USING ({self._names_a_row})")
+        return parsed(f"SELECT * FROM {_ALL} SEMI JOIN survivors USING ({self.names_a_row})")
 
 
 def _hidden(deletes: str) -> str:
@@ -193,7 +205,7 @@ class History(Mode):
     def survivors(self, bucket: int, buckets: int) -> exp.Query:
         said = ", ".join(f"{quoted(c)}: {quoted(c)}" for c in self.compared)
         said = f"md5(CAST(to_json({{{said}}}) AS VARCHAR))" if self.latest_by is None else "NULL"
-        key, names = self._grouped, self._names_a_row
+        key, names = self._grouped, self.names_a_row
         columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *IDENTITY]))
         events = (
             f"SELECT {columns}, {VALID_FROM} AS _moment, COALESCE({HIDDEN} = '{DELETED}', FALSE) AS _gone,"
@@ -288,6 +300,27 @@ class Window(Mode):
             UNTIL: (f"min({at}) - {apart}", "NULL"),
         }
 
+    def parted(self) -> str:
+        # Of seconds: the sum of an instant and an interval has an end.
+        second = f"epoch(CAST({quoted(self.event_time)} AS TIMESTAMPTZ))"
+        far = f"CASE WHEN {second} - lag({second}) OVER (ORDER BY {second}) > {2 * self.lateness_s} THEN 1 ELSE 0 END"
+        counted = f"SELECT *, sum(_far) OVER (ORDER BY {second}) AS _part FROM (SELECT *, {far} AS _far FROM fresh)"
+        return (
+            f"SELECT * REPLACE (greatest(_part - max(_part) OVER () + {_MOST_PARTS - 1}, 0) AS _part) FROM ({counted})"
+        )
+
+    def settled(self) -> exp.Query:
+        """Rows within a run that a row before them begins already: what is delivered again, as a rule."""
+        names = ", ".join(f"fresh.{name}" for name in self.names_a_row.split(", "))
+        same = " AND ".join(f"fresh.{quoted(name)} = present.{quoted(name)}" for name in self.group)
+        at = f"CAST({{0}}.{quoted(self.event_time)} AS TIMESTAMPTZ)"
+        order = "{0}._load, {0}._row, {0}._shard, {0}._stream"
+        before, after = (f"({at}, {order})".format(frame) for frame in ("present", "fresh"))
+        return parsed(
+            f"SELECT DISTINCT {names} FROM fresh JOIN present ON {same} AND {before} < {after}"
+            f" AND {at.format('fresh')} <= present.{UNTIL}"
+        )
+
     def survivors(self, bucket: int, buckets: int) -> exp.Query:
         key, order = self._grouped, "_moment, _load, _row, _shard, _stream"
         columns = ", ".join(dict.fromkeys([*map(quoted, self.group), *IDENTITY]))
@@ -300,7 +333,7 @@ class Window(Mode):
         begun = f"SELECT *, CASE WHEN {begins} THEN 1 ELSE 0 END AS _begins FROM ({rows})"
         runs = f"SELECT *, sum(_begins) OVER (PARTITION BY {key} ORDER BY {order}) AS _run FROM ({begun})"
         return parsed(
-            f"SELECT {self._names_a_row}, max({UNTIL}) OVER (PARTITION BY {key}, _run) AS {UNTIL} FROM ({runs})"
+            f"SELECT {self.names_a_row}, max({UNTIL}) OVER (PARTITION BY {key}, _run) AS {UNTIL} FROM ({runs})"
             f" QUALIFY row_number() OVER (PARTITION BY {key}, _run ORDER BY {order}) = 1"
         )
 

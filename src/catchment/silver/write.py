@@ -60,6 +60,8 @@ class Writing:
         fresh_rows = self._count("fresh", {"fresh": fresh})
         keys = self._keys(mode, fresh) if mode is not None and fresh_rows else None
         touched = self._touched(mode, fresh, keys, gone)
+        if mode is not None and touched and gone == Gone():
+            fresh, fresh_rows, keys, touched = self._unsettled(mode, fresh, fresh_rows, keys, touched)
         parts = self._together(mode, touched, fresh_rows)
         rows, survivors = fresh, None
         if mode is not None:
@@ -109,10 +111,31 @@ class Writing:
         found = self._holding(whole, gone.identities, IDENTITY)
         if mode is not None:
             if keys is not None:
-                scan = self.present.scan(within=self._bounds(mode, fresh), hidden=True)
-                found |= self._holding(scan, keys, mode.group)
+                scans = [self.present.scan(within=bounds, hidden=True) for bounds in self._bounds(mode, fresh)]
+                files = {file for scan in scans for file in scan.files}
+                found |= self._holding(replace(whole, files=tuple(sorted(files))), keys, mode.group)
             found |= self._holding(whole, gone.groups, mode.group)
         return sorted(found)
+
+    def _unsettled(
+        self, mode: Mode, fresh: Any, fresh_rows: int, keys: Any | None, touched: list[str]
+    ) -> tuple[Any, int, Any | None, list[str]]:
+        """The same without the fresh rows that leave the table as it is, so that no file is written anew for them."""
+        settled = mode.settled()
+        if settled is None:
+            return fresh, fresh_rows, keys, touched
+        frames = {"fresh": fresh, "present": self._files(touched)}
+        found = self.engine.kept(self.engine.query(settled, frames))
+        count = self._count("found", {"found": found})
+        if not count:
+            return fresh, fresh_rows, keys, touched
+        using = mode.names_a_row
+        left = self._query(f"SELECT * FROM fresh ANTI JOIN found USING ({using})", {"fresh": fresh, "found": found})
+        left = self.engine.kept(left)
+        keys = self._keys(mode, left) if count < fresh_rows else None
+        assert self.present is not None
+        scan = replace(self.present.scan(hidden=True), files=tuple(touched))
+        return left, fresh_rows - count, keys, sorted(self._holding(scan, keys, mode.group))
 
     def _affected(self, mode: Mode, keys: Any | None, touched: Sequence[str], gone: Gone) -> Any | None:
         """The groups whose rows are reduced anew: those of fresh rows, and those that lose a row."""
@@ -163,16 +186,18 @@ class Writing:
             room -= file.rows
         return parts
 
-    def _bounds(self, mode: Mode, fresh: Any) -> dict[str, tuple[Any, Any]]:
+    def _bounds(self, mode: Mode, fresh: Any) -> list[dict[str, tuple[Any, Any]]]:
+        """Where present rows that matter may lie, for each part of the fresh ones."""
         names = list(mode.bounds())
         wanted = [
             f"{sql} AS {quoted(f'{end}_{place}')}"
             for place, bounds in enumerate(mode.bounds().values())
             for end, sql in zip(("low", "high"), bounds, strict=True)
         ]
-        found = self.engine.fetch(parsed(f"SELECT {', '.join(wanted)} FROM fresh"), {"fresh": fresh})
-        row = {name: _bound(found.column(name)[0]) for name in found.column_names}
-        return {name: (row[f"low_{place}"], row[f"high_{place}"]) for place, name in enumerate(names)}
+        parts = parsed(f"SELECT {', '.join(wanted)} FROM ({mode.parted()}) GROUP BY _part")
+        found = self.engine.fetch(parts, {"fresh": fresh})
+        rows = [{name: _bound(found.column(name)[part]) for name in found.column_names} for part in range(len(found))]
+        return [{name: (row[f"low_{place}"], row[f"high_{place}"]) for place, name in enumerate(names)} for row in rows]
 
     def _holding(self, scan: Scan, wanted: Any | None, columns: Sequence[str]) -> set[str]:
         """Files of the scan in which a row has one of the wanted values."""

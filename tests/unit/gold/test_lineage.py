@@ -24,12 +24,12 @@ from catchment.project import load_project
 
 LIST = Path(__file__).with_name("shop_lineage.txt")
 STREAMS = {
-    "U": "drops.users",
-    "P": "drops.products",
-    "T": "drops.transactions",
-    "E": "clicks.user_events",
-    "C": "catalogue.products",
-    "R": "feedback.reviews",
+    "U": ("drops.users",),
+    "P": ("drops.products",),
+    "T": ("drops.transactions",),
+    "E": ("clicks.user_events", "site.user_events"),
+    "C": ("catalogue.products",),
+    "R": ("feedback.reviews",),
 }
 
 
@@ -78,7 +78,7 @@ def by_hand() -> Iterator[tuple[str, set[str]]]:
         fields: set[str] = set()
         for word in words[1:]:
             stream, _, field = word.partition(".")
-            fields |= told[word[1:]] if word.startswith("=") else {f"{STREAMS[stream]}.{field}"}
+            fields |= told[word[1:]] if word.startswith("=") else {f"{of}.{field}" for of in STREAMS[stream]}
         told[f"{model}.{words[0]}"] = fields
     yield from told.items()
 

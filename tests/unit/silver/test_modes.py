@@ -311,3 +311,20 @@ def test_a_version_of_a_whole_stream_begins_when_it_says_and_a_reopened_one_when
     gone = [(r["since"], r["till"]) for r in rows if r["id"] == "a"]
     assert (f"{gone[0][0]:%Y-%m}", gone[0][1]) == ("2020-01", landed_at[1])
     assert gone[1] == (landed_at[2], None)
+
+
+def test_rows_that_lie_far_apart_in_time_are_each_compared_with_what_is_near_them(bench: Workbench) -> None:
+    """More places in time than are looked at one by one; every second delivery tells the same time or a later one."""
+    days = range(1, 15)
+
+    def delivered(minute: int) -> pa.Table:
+        return arrived({name: [one[name] for one in _rows(minute)] for name in ("id", "n", "op", "at")})
+
+    def _rows(minute: int) -> list[dict[str, str]]:
+        return [{"id": f"k{day}", "n": "1", "op": "U", "at": f"2026-01-{day:02}T00:{minute:02}:00Z"} for day in days]
+
+    for minute in (10, 10, 20, 5):
+        bench.land(delivered(minute))
+        bench.refine(TABLES["window"])
+    found = bench.rows("silver.t", 'SELECT id, _load, "at" FROM t ORDER BY "at"')
+    assert [(row["id"], row["_load"], row["at"].minute) for row in found] == [(f"k{day}", 4, 5) for day in days]

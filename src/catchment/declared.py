@@ -63,7 +63,7 @@ def create_absent(connected: Connected, feed: Feed) -> Sequence[str]:
 
 def _read_by(connected: Connected, feed: Feed) -> set[str]:
     """The topics of a feed; none where its source reads no topics."""
-    source, _, name = feed.name.partition(".")
+    source, _, name = feed.stream.partition(".")
     found = connected.project.sources[source]
     if not connected.project.topics or not found.reads_topics:
         return set()

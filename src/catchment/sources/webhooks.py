@@ -61,6 +61,8 @@ class _Topic:
     tombstones: Literal["row", "defect"] = "defect"
     schema_: None = None
     message: None = None
+    shards: int = 1
+    via: None = None
 
 
 class WebhooksSource(TopicSource):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import shutil
+import socket
 import subprocess
 import tempfile
 import uuid
@@ -12,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.services.servers import Server, free_port, listens, running
+from tests.services.kafka import tls
+from tests.services.servers import Server, listens, running
 
 HERE = Path(__file__).parent
 
@@ -64,6 +66,9 @@ class Kafka:
     server: Server
     jars: Path
     guarded: int | None = None  # the port that wants a name and a password
+    secured: int | None = None  # the port that wants TLS, and a name and a password or a token
+    encrypted: int | None = None  # the port that wants TLS and nobody's name
+    authority: Path | None = None  # the certificate of who vouches for those two
 
     @property
     def address(self) -> str:
@@ -86,27 +91,42 @@ def started(
     users: Mapping[str, str] | None = None,
 ) -> Iterator[Kafka]:
     """`advertised` is the port that it tells its clients, where that is not its own. Where there are `users`, by name
-    and password, it has a second port that lets nobody else in."""
-    found, port = jars(), free_port()
-    guarded = None if users is None else free_port()
+    and password, it has further ports: one that lets nobody else in (PLAIN), one that does so over TLS
+    (SCRAM-SHA-512, or a token that is not signed), and one with TLS alone."""
+    found = jars()
+    port, controller, *others = _free_ports(5)
+    guarded, secured, encrypted = (None, None, None) if users is None else others
+    authority = None
     folder = Path(tempfile.mkdtemp(prefix="catchment-kafka-"))
     try:
         properties = folder / "server.properties"
-        said = _SETTINGS.format(port=port, controller=free_port(), data=folder / "data", advertised=advertised or port)
-        if users is not None and guarded is not None:
-            said = _guarded(said, guarded, users)
+        said = _SETTINGS.format(port=port, controller=controller, data=folder / "data", advertised=advertised or port)
+        if users is not None and guarded and secured and encrypted:
+            certificates = tls.made(folder / "tls")
+            authority = certificates.authority
+            said = _secured(_guarded(said, guarded, users), secured, encrypted, certificates)
         properties.write_text("\n".join([said, *settings]))
         classes = ["-cp", f"{found}/*"]
         quiet = f"-Dlog4j2.configurationFile={HERE}/log4j2.properties"
         formats = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster(), "-c", str(properties)]
+        for name, password in (users or {}).items():
+            formats += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
         made = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", quiet, *classes, *formats]
-        subprocess.run(made, check=True, capture_output=True, cwd=folder)
+        formatted = subprocess.run(made, check=False, capture_output=True, text=True, cwd=folder)
+        assert formatted.returncode == 0, f"{formatted.stdout}{formatted.stderr}\n{properties.read_text()}"
         words = ["java", *java, quiet, *classes, "kafka.Kafka", str(properties)]
         server = Server("kafka", words, lambda: listens(port), folder=folder)
         with running(server):
-            yield Kafka(port, server, found, guarded)
+            yield Kafka(port, server, found, guarded, secured, encrypted, authority)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Held all at once, so that none comes twice."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]
 
 
 def _guarded(said: str, port: int, users: Mapping[str, str]) -> str:
@@ -118,6 +138,23 @@ def _guarded(said: str, port: int, users: Mapping[str, str]) -> str:
     said = said.replace("protocol.map=", "protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,")
     jaas = f"listener.name.sasl_plaintext.plain.sasl.jaas.config={plain} required {known};"
     return f"{said}\nsasl.enabled.mechanisms=PLAIN\n{jaas}\n"
+
+
+def _secured(said: str, port: int, encrypted: int, certificates: tls.Certificates) -> str:
+    """The settings with two more listeners."""
+    for key in ("listeners=", "advertised.listeners="):
+        said = said.replace(f"\n{key}", f"\n{key}SASL_SSL://127.0.0.1:{port},SSL://127.0.0.1:{encrypted},")
+    said = said.replace("protocol.map=", "protocol.map=SASL_SSL:SASL_SSL,SSL:SSL,")
+    security = "org.apache.kafka.common.security"
+    token = f'{security}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="kafka";'
+    of = "listener.name.sasl_ssl"
+    return f"""{said}
+ssl.keystore.type=PEM
+ssl.keystore.location={certificates.server}
+{of}.sasl.enabled.mechanisms=SCRAM-SHA-512,OAUTHBEARER
+{of}.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
+{of}.oauthbearer.sasl.jaas.config={token}
+"""
 
 
 def _cluster() -> str:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from tests.services.kafka.server import Kafka, started
 
@@ -40,6 +40,8 @@ def made(kafka: Kafka, **settings: str) -> str:
     client.create_topics([NewTopic(name, 1, 1, config={key.replace("_", "."): settings[key] for key in settings})])[
         name
     ].result(30)
+    # A server of the cluster hears of it after another.
+    until(lambda: client.describe_topics(TopicCollection([name]))[name].exception(30) is None)
     return name
 
 

@@ -19,6 +19,7 @@ import pytest
 from catchment.errors import ConfigError, DataError, Passed
 from catchment.interfaces import Source
 from catchment.records import Batch, Budget, Cursor, Description, Message, Notice, TopicSpec
+from catchment.sources.topic import following
 from catchment.sources.topic.source import TopicSource
 from catchment.testing.sources import SourcePromises
 from catchment.topics.embedded import EmbeddedBroker
@@ -33,6 +34,7 @@ class Settings:
     from_: Literal["earliest", "latest"] = "earliest"
     on_gap: Literal["stop", "continue"] = "stop"
     tombstones: Literal["row", "defect"] = "row"
+    shards: int = 1
 
 
 class _OverATopic(SourcePromises):
@@ -382,7 +384,10 @@ def test_what_was_lost_of_several_partitions_is_told_in_one(log: _Log) -> None:
 
 
 @pytest.mark.parametrize("on_gap", ["stop", "continue"])
-def test_retention_that_overtakes_a_read_is_a_gap_as_well(log: _Log, on_gap: Literal["stop", "continue"]) -> None:
+def test_retention_that_overtakes_a_read_is_a_gap_as_well(
+    log: _Log, on_gap: Literal["stop", "continue"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_FEW", 0)  # so few would all be read before the first is handed on
     log.broker.declare([TopicSpec("events", 2)])
     log.fill(0, 40)
     log.fill(100, 40, partition=1)

@@ -12,13 +12,17 @@ import pyarrow.compute as pc
 
 from catchment.errors import ConfigError, DataError, Passed
 from catchment.naming import did_you_mean
-from catchment.records import JSON, Batch, Budget, Cursor, Description, Notice
+from catchment.records import JSON, Batch, Budget, Cursor, Description, Feed, Notice
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from catchment.interfaces import Broker
+    from catchment.sources.topic.log import Log
     from catchment.sources.topic.rows import Maker
+
+
+# So few messages are read of all partitions at once: each partition by itself would wait for an answer of its own.
+_FEW = 2_000
 
 
 class Reads(Protocol):
@@ -49,6 +53,20 @@ class Place:
             raise ConfigError(message, hint="write the topic as it was, or land the other one under another name")
         offsets = {int(partition): offset for partition, offset in told["offsets"].items()}
         return cls(topic, offsets, {int(partition): at for partition, at in told.get("at", {}).items()})
+
+    @classmethod
+    def furthest(cls, places: Sequence[Place]) -> Place:
+        """Of several places in one topic, for each partition the one that lies furthest."""
+        offsets: dict[int, int] = {}
+        instants: dict[int, str] = {}
+        for place in places:
+            for partition, offset in place.offsets.items():
+                if offset > offsets.get(partition, -1):
+                    offsets[partition] = offset
+                    instants.pop(partition, None)
+                    if partition in place.instants:
+                        instants[partition] = place.instants[partition]
+        return cls(places[0].topic, offsets, instants)
 
     def cursor(self) -> Cursor:
         """Partitions of which nothing was read are left out: they begin at 0."""
@@ -86,12 +104,13 @@ class Gap:
 class Following:
     """One read. Messages that are written while it goes on are left to the next one."""
 
-    def __init__(self, broker: Broker, feed: str, topic: str, reads: Reads, since: Cursor | None) -> None:
+    def __init__(self, broker: Log, feed: Feed, topic: str, reads: Reads, since: Cursor | None) -> None:
         self._broker = broker
-        self._feed = feed
+        self._feed = feed.name
+        self._shard, self._shards = feed.shard, feed.shards
         self._topic = topic
         self._reads = reads
-        self._since = Place.of(topic, since, feed)
+        self._since = Place.of(topic, since, feed.name)
         self._is_first = since is None
         self._next = dict(self._since.offsets)
         self._instants = dict(self._since.instants)
@@ -118,7 +137,8 @@ class Following:
         if bounds is None:
             return
         wanted = budget.rows if self._is_first else None
-        self._next = self._begin(bounds, look=wanted)
+        # What this shard knows of the partitions of others goes on, for who lands them later.
+        self._next = {**self._since.offsets, **self._begin(bounds, look=wanted)}
         self._pass_over(self._gaps(bounds, self._next), self._next)
         ended, size, count = self._since, 0, 0
         for messages in self._messages(bounds):
@@ -141,14 +161,19 @@ class Following:
             time.sleep(seconds)
             return self._topic in self._broker.topics()
         bounds = self._broker.bounds(self._topic)
-        return self._broker.wait(self._topic, self._begin(bounds, look=None), seconds)
+        begins = self._begin(self._of_ours(bounds), look=None)
+        # What comes for other shards from now on wakes this one for nothing, once a read.
+        others = {partition: until for partition, (_, until) in bounds.items()}
+        return self._broker.wait(self._topic, {**others, **begins}, seconds)
 
     def _bounds(self) -> dict[int, tuple[int, int]] | None:
-        """First kept and next offset by partition; None where there is no such topic and never was."""
+        """First kept and next offset by partition of this shard; None where there is no such topic and never was."""
         if self._is_first and self._topic not in self._broker.topics():
             return None
-        bounds = dict(sorted(self._broker.bounds(self._topic).items()))
+        bounds = self._ours()
         for partition, offset in self._since.offsets.items():
+            if not self._is_ours(partition):
+                continue
             _, until = bounds.get(partition, (0, 0))
             if until < offset:
                 message = (
@@ -158,6 +183,15 @@ class Following:
                 hint = "it was made anew, or put back from an older copy: land it under another name"
                 raise DataError(message, hint=hint)
         return bounds
+
+    def _is_ours(self, partition: int) -> bool:
+        return partition % self._shards == self._shard
+
+    def _ours(self) -> dict[int, tuple[int, int]]:
+        return self._of_ours(self._broker.bounds(self._topic))
+
+    def _of_ours(self, found: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        return {partition: found[partition] for partition in sorted(found) if self._is_ours(partition)}
 
     def _absent(self) -> Notice:
         known = self._broker.topics()
@@ -232,23 +266,43 @@ class Following:
 
     def _messages(self, bounds: Mapping[int, tuple[int, int]]) -> Iterator[pa.RecordBatch]:
         """New messages, one partition after the other; each batch is read when it is given, as `_next` tells."""
-        for partition, (_, until) in bounds.items():
-            while self._next[partition] < until:
-                try:
-                    yield from self._partition(partition, until)
-                except Passed:
-                    first = min(self._broker.bounds(self._topic)[partition][0], until)
-                    if first <= self._next[partition]:
-                        raise
-                    # Retention took them while others were read.
-                    self._pass_over([self._gap(partition, self._next[partition], first, until)], self._next)
-                else:
-                    self._next[partition] = until
+        ends = {partition: until for partition, (_, until) in bounds.items()}
+        if sum(until - self._next[partition] for partition, until in ends.items()) <= _FEW:
+            yield from self._up_to(ends)
+            return
+        for partition, until in ends.items():
+            yield from self._up_to({partition: until})
 
-    def _partition(self, partition: int, until: int) -> Iterator[pa.RecordBatch]:
-        begin = self._next[partition]
-        for messages in self._broker.read(self._topic, {partition: begin}, {partition: until}):
+    def _up_to(self, ends: Mapping[int, int]) -> Iterator[pa.RecordBatch]:
+        while any(self._next[partition] < until for partition, until in ends.items()):
+            try:
+                yield from self._found(ends)
+            except Passed:
+                bounds = self._broker.bounds(self._topic)
+                firsts = {partition: min(bounds[partition][0], until) for partition, until in ends.items()}
+                gaps = [
+                    self._gap(partition, self._next[partition], first, ends[partition])
+                    for partition, first in firsts.items()
+                    if self._next[partition] < first
+                ]
+                if not gaps:
+                    raise
+                # Retention took them while others were read.
+                self._pass_over(gaps, self._next)
+            else:
+                self._next.update(ends)
+
+    def _found(self, ends: Mapping[int, int]) -> Iterator[pa.RecordBatch]:
+        begins = {
+            partition: self._next[partition] for partition, until in ends.items() if self._next[partition] < until
+        }
+        found = self._broker.read(self._topic, begins, {one: ends[one] for one in begins})
+        if len(begins) > 1:
+            # A broker gives them as they come; a load has them in the same order whoever reads it.
+            found = iter(sorted(found, key=_partition))
+        for messages in found:
             if messages.num_rows:
+                partition = _partition(messages)
                 self._next[partition] = messages.column("offset")[-1].as_py() + 1
                 self._instants[partition] = messages.column("at")[-1].as_py().isoformat()
                 yield messages
@@ -260,6 +314,11 @@ class Following:
         """What was lost and not told yet."""
         told, self._lost = tuple(self._lost), []
         return told
+
+
+def _partition(messages: pa.RecordBatch) -> int:
+    partition: int = messages.column("partition")[0].as_py()
+    return partition
 
 
 def _weight(messages: pa.RecordBatch) -> int:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from catchment.sources.files.cuts import LONGEST_RECORD, not_text
 from catchment.sources.files.json_lines import DOCUMENT, Validity
 from catchment.sources.files.shape import LONGEST_RAW, OURS
+from catchment.sources.topic.loose import not_strict
 
 # What a message says beside its value.
 _BESIDE = (
@@ -21,10 +22,6 @@ _BESIDE = (
     ("message_headers", pa.string()),
     ("message_at", pa.timestamp("us", tz="UTC")),
 )
-
-# DuckDB reads NaN, Infinity and a comma before a bracket, of which JSON has none. Where a text looks like it, Python's
-# parser says whether it is so: these may stand inside of a string.
-_LOOSE = r"(?i)(?:^|[\[:,\s-])(?:nan|inf(?:inity)?)\s*(?:$|[,\]}])|,\s*[\]}]"
 
 NUMBER = 5  # bytes of a zero and the number of a schema
 
@@ -177,8 +174,7 @@ def _checked(validity: Validity, raw: pa.Array) -> tuple[pa.Array, Any, dict[int
     """JSON as text: good values, which ones they are, and by place why others are none."""
     text, good, found = validity.sort(raw, "utf-8")
     reasons = {place: reason.replace("the row", "the message") for place, reason in found.items()}
-    suspects = np.flatnonzero(np.asarray(pc.match_substring_regex(text, _LOOSE))).tolist()
-    loose = {place: reason for place in suspects if (reason := _not_strict(text[place].as_py())) is not None}
+    loose = not_strict(text)
     if loose:
         places = np.flatnonzero(good)
         reasons |= {int(places[place]): reason for place, reason in loose.items()}
@@ -186,22 +182,6 @@ def _checked(validity: Validity, raw: pa.Array) -> tuple[pa.Array, Any, dict[int
         good[places[list(loose)]] = False
         text = text.filter(pa.array(np.isin(np.arange(len(text)), list(loose), invert=True)))
     return text, good, reasons
-
-
-def _not_strict(text: str) -> str | None:
-    """Why a text that DuckDB reads is no JSON; None where it is."""
-    try:
-        json.loads(text, parse_constant=_refused, parse_int=str, parse_float=str)
-    except ValueError as error:
-        return f"not valid JSON: {getattr(error, 'msg', error)}"
-    except RecursionError:
-        return None
-    return None
-
-
-def _refused(constant: str) -> None:
-    message = f"{constant} is no number of JSON"
-    raise ValueError(message)
 
 
 def _spread(values: pa.Array, places: Any, count: int) -> pa.Array:

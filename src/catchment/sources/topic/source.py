@@ -9,11 +9,12 @@ is told and passed over, as the stream says.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from catchment import naming
-from catchment.errors import ConfigError
+from catchment.errors import ConfigError, MissingExtra
 from catchment.interfaces import Broker, Source
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding
 from catchment.sources.topic.following import Following, Place
@@ -22,7 +23,9 @@ from catchment.sources.topic.rows import Maker, Messages, Numbered, Reading, Val
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from catchment.sources.topic.encoded import Encoded, Registry
+    from catchment.sources.mirrors.objects import Objects
+    from catchment.sources.topic.encoded import Registry
+    from catchment.sources.topic.log import Log
 
 _WITH_SCHEMAS: Mapping[str, Literal["avro", "protobuf"]] = {"avro": "avro", "protobuf": "protobuf"}
 
@@ -44,6 +47,17 @@ class TopicStream(Protocol):
     def schema_(self) -> str | None: ...
     @property
     def message(self) -> str | None: ...
+    @property
+    def shards(self) -> int: ...
+    @property
+    def via(self) -> Literal["connect"] | None: ...
+
+
+class Connector(Protocol):
+    """What a project says about a connector that moves messages."""
+
+    @property
+    def type(self) -> str: ...
 
 
 class TopicSource(Source):
@@ -59,17 +73,22 @@ class TopicSource(Source):
         *,
         broker: Broker,
         registry: Registry | None = None,
+        connector: Connector | None = None,
     ) -> None:
         self.name = name
         self._streams = dict(streams)
         self._folder = folder
         self._broker = broker
         self._registry = registry
-        self._encoded: dict[str, Encoded] = {}  # kept between reads: a schema is looked up once
+        self._connector = connector
+        self._readings: dict[str, Reading] = {}  # kept between reads: schemas, and who says what is JSON
 
     def feeds(self) -> Sequence[Feed]:
-        names = [f"{self.name}.{stream}" for stream in self._streams]
-        return [Feed(name, naming.bronze_table(name)) for name in names]
+        return [
+            Feed(name := naming.shard(f"{self.name}.{stream}", number), naming.bronze_table(name), number, keys.shards)
+            for stream, keys in self._streams.items()
+            for number in range(keys.shards)
+        ]
 
     def describe(self, feed: Feed, since: Cursor | None) -> Description:
         return self._following(feed, since).describe()
@@ -84,6 +103,11 @@ class TopicSource(Source):
     def acknowledge(self, feed: Feed, cursor: Cursor) -> None:
         """A broker does not want to hear: messages are not taken from a topic by reading them."""
 
+    def joined(self, feed: Feed, cursors: Sequence[Cursor]) -> Cursor:
+        """The furthest that each partition was read."""
+        places = [Place.of(self._topic(feed), cursor, feed.name) for cursor in cursors]
+        return Place.furthest(places).cursor()
+
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
         """After the last message of each partition that has landed. Raises ConfigError for rows of another topic."""
         topic, offsets = self._topic(feed), dict[int, int]()
@@ -97,12 +121,13 @@ class TopicSource(Source):
         return Place(topic, offsets).cursor()
 
     def probe(self, feed: Feed) -> Sequence[Finding]:
-        topic, known = self._topic(feed), self._broker.topics()
+        log, topic = self._log(feed, None), self._topic(feed)
+        known = log.topics()
         if topic not in known:
             hint = naming.did_you_mean(topic, known) or "correct `topic:`, or wait for the first message"
             return [Finding(feed.name, "warning", f"there is no topic {topic}", hint)]
         self._look_at_schemas(feed)
-        bounds = self._broker.bounds(topic)
+        bounds = log.bounds(topic)
         kept = sum(until - first for first, until in bounds.values())
         gone = sum(first for first, _ in bounds.values())
         past = f"; {gone:,} from before are not kept any more" if gone else ""
@@ -119,17 +144,41 @@ class TopicSource(Source):
 
     def close(self) -> None:
         self._broker.close()
+        if "_objects" in self.__dict__:
+            self._objects.close()
+            del self.__dict__["_objects"]
         if self._registry is not None:
             self._registry.close()
 
     def _stream(self, feed: Feed) -> TopicStream:
-        return self._streams[feed.name.removeprefix(f"{self.name}.")]
+        return self._streams[feed.stream.removeprefix(f"{self.name}.")]
 
     def _topic(self, feed: Feed) -> str:
-        return self._stream(feed).topic or feed.name.removeprefix(f"{self.name}.")
+        return self._stream(feed).topic or feed.stream.removeprefix(f"{self.name}.")
 
     def _following(self, feed: Feed, since: Cursor | None) -> Following:
-        return Following(self._broker, feed.name, self._topic(feed), self._stream(feed), since)
+        return Following(self._log(feed, since), feed, self._topic(feed), self._stream(feed), since)
+
+    def _log(self, feed: Feed, since: Cursor | None) -> Log:
+        """Where messages are read: from the broker, or where a connector that takes them out of the topic puts them."""
+        if self._connector is None or self._stream(feed).via is None:
+            return self._broker
+        if self._connector.type == "snowflake":
+            message = f"{feed.name}: its messages go into Snowflake by the connector, and are not read from there"
+            raise ConfigError(message, hint="read the table in gold, or bring them by a connector of type s3")
+        if self._connector.type != "s3":
+            return self._broker
+        topic = self._topic(feed)
+        return self._objects.at(Place.of(topic, since, feed.name).offsets).of(topic)
+
+    @cached_property
+    def _objects(self) -> Objects:
+        try:
+            from catchment.sources.mirrors.objects import Objects
+        except ModuleNotFoundError as error:
+            message = f"source {self.name} reads from S3, and package `{error.name}` is not installed"
+            raise MissingExtra(message, hint="pip install 'catchment[aws]'") from error
+        return Objects(self._connector)  # type: ignore[arg-type]
 
     def _maker(self, feed: Feed) -> Maker:
         stream = self._stream(feed)
@@ -141,11 +190,14 @@ class TopicSource(Source):
         return Messages(values, documents=stream.format != "text", tombstones=stream.tombstones == "row")
 
     def _values(self, feed: Feed, stream: TopicStream) -> Reading:
+        if feed.name not in self._readings:
+            self._readings[feed.name] = self._reading(feed, stream)
+        return self._readings[feed.name]
+
+    def _reading(self, feed: Feed, stream: TopicStream) -> Reading:
         kind = _WITH_SCHEMAS.get(stream.format)
         if kind is None:
             return Values(json=False) if stream.format == "text" else Numbered()
-        if feed.name not in self._encoded:
-            from catchment.sources.topic.schemas import encoded
+        from catchment.sources.topic.schemas import encoded
 
-            self._encoded[feed.name] = encoded(feed.name, kind, stream, self._folder, self._registry)
-        return self._encoded[feed.name]
+        return encoded(feed.name, kind, stream, self._folder, self._registry)

@@ -41,10 +41,14 @@ class Admin:
         self._servers = servers
         self._settings = settings
         self._words = words
+        self._counts: dict[str, int] = {}  # of partitions, as they were last
 
     @cached_property
     def _client(self) -> AdminClient:
         """Connected. A wrong password is told at once and not when all patience is at its end."""
+        token = self._settings.get("oauth_cb")
+        if token is not None:
+            token(None)  # says what is wrong, where librdkafka only waits ten seconds for one
         client = AdminClient(self._settings, logger=log)
         until, patience = time.monotonic() + min(_FIRST_S, PATIENCE_S), _KNOCK_S
         while True:
@@ -58,6 +62,11 @@ class Admin:
                 patience *= 2  # the way may be long
             else:
                 return client
+
+    @property
+    def client(self) -> AdminClient:
+        """Connected, for what is asked for elsewhere."""
+        return self._client
 
     def close(self) -> None:
         """Give back the connections."""
@@ -110,17 +119,31 @@ class Admin:
         return len(self._described(topic))
 
     def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
-        places = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
-        firsts, ends = (self._offsets(places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
-        return {number: (first, ends[number]) for number, first in firsts.items()}
+        """All is asked for at once: where partitions begin and end beside how many there are, which changes rarely."""
+        count = self._counts.get(topic, 0) or self.partitions(topic)
+        while True:
+            described = self._client.describe_topics(TopicCollection([topic]))[topic]
+            places = [TopicPartition(topic, number) for number in range(count)]
+            asked = [self._listed(places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest())]
+            there = self._counts[topic] = len(self._result(described, topic).partitions)
+            if there == count:
+                firsts, ends = (self._offsets(places, spec, first) for spec, first in asked)
+                return {number: (first, ends[number]) for number, first in firsts.items()}
+            count = there
 
-    def _offsets(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+    def _listed(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> tuple[OffsetSpec, Any]:
+        """A question on its way."""
         committed = IsolationLevel.READ_COMMITTED
+        return spec, self._client.list_offsets(dict.fromkeys(places, spec), isolation_level=committed)
+
+    def _offsets(self, places: Sequence[TopicPartition], spec: OffsetSpec, asked: Any) -> dict[int, int]:
+        """What a question came to; it is asked again while partitions find their leaders."""
         with self._words.told(places[0].topic):
             for attempt in _patiently():
                 with attempt:
-                    asked = self._client.list_offsets(dict.fromkeys(places, spec), isolation_level=committed)
-                    return {place.partition: found.result(PATIENCE_S).offset for place, found in asked.items()}
+                    asked = asked or self._listed(places, spec)[1]
+                    asked, told = None, asked
+                    return {place.partition: found.result(PATIENCE_S).offset for place, found in told.items()}
         raise AssertionError
 
     # Made and altered.

@@ -18,33 +18,42 @@ import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from catchment.errors import ConfigError, Passed, RetryableError
-from catchment.interfaces import Broker
+from catchment.interfaces import Broker, Publication
 from catchment.records import Message, Offsets, TopicSpec
+from catchment.topics.kafka.access import access
 from catchment.topics.kafka.admin import PATIENCE_S, Admin
+from catchment.topics.kafka.groups import Groups
+from catchment.topics.kafka.publication import KafkaPublication, Progresses
 from catchment.topics.kafka.reader import Reader
 from catchment.topics.kafka.words import Words, log
 from catchment.topics.partitioning import partition_of
 
 _LOOK_S = 0.1
 
+# For so long what is known of a topic's bounds spares asking for them again. Retention that was faster is told.
+_MOMENT_S = 1.0
+
 
 class KafkaBroker(Broker):
-    """Topics of the cluster at `servers` (`host:port`, several with commas); `settings` are librdkafka's own.
+    """Topics of the cluster at `servers` (`host:port`, several with commas); `settings` are librdkafka's own, and
+    `sasl.mechanisms: AWS_MSK_IAM`.
 
     A message goes to the partition that Kafka's default partitioner chooses for its key. `write` waits for all replicas
     in sync; where it raises, a part of the messages may be there.
     """
 
     def __init__(self, servers: str, settings: Mapping[str, str] | None = None) -> None:
-        """Opens nothing."""
+        """Opens nothing. Raises ConfigError where a file that settings name is not there."""
         self._servers = servers
         given = settings or {}
         self._words = Words(servers, given)
-        self._settings: dict[str, Any] = {**given, "bootstrap.servers": servers, "error_cb": self._words.heard}
+        let_in = access(servers, given)
+        self._settings: dict[str, Any] = {**let_in, "bootstrap.servers": servers, "error_cb": self._words.heard}
         self._admin = Admin(servers, self._settings, self._words)
         self._lock = threading.Lock()
         self._idle: list[Reader] = []
         self._turn = 0
+        self._looked: dict[str, tuple[float, Mapping[int, tuple[int, int]]]] = {}
 
     @cached_property
     def _producer(self) -> Producer:
@@ -76,7 +85,15 @@ class KafkaBroker(Broker):
         return None
 
     def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
-        return self._admin.bounds(topic)
+        found = self._admin.bounds(topic)
+        self._looked[topic] = time.monotonic(), found
+        return found
+
+    def _bounds(self, topic: str, offsets: Offsets, until: Offsets) -> Mapping[int, tuple[int, int]]:
+        """As they were a moment ago, where that says enough of what is asked for; else as they are."""
+        at, found = self._looked.get(topic, (0.0, {}))
+        is_told = until.keys() <= offsets.keys() & found.keys() and all(end <= found[n][1] for n, end in until.items())
+        return found if is_told and time.monotonic() - at < _MOMENT_S else self.bounds(topic)
 
     def expire(self, topic: str, now: datetime) -> int:
         """Kafka does so itself."""
@@ -133,23 +150,47 @@ class KafkaBroker(Broker):
             else:
                 return
 
-    def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 10_000) -> Iterator[pa.RecordBatch]:
-        bounds = self.bounds(topic)
+    def publication(self, topic: str, name: str) -> Publication:
+        own: dict[str, Any] = {"settings": self._settings, "words": self._words, "admin": self._admin}
+        return KafkaPublication(topic, name, progresses=self._progresses, **own)
+
+    def published(self, topic: str, name: str) -> Mapping[str, Any] | None:
+        self._admin.partitions(topic)
+        return self._progresses.last(topic, name)
+
+    @property
+    def groups(self) -> Groups:
+        """Where consumer groups stand, those of a live store that reads topics itself."""
+        return Groups(lambda: self._admin.client, self._words)
+
+    @property
+    def _progresses(self) -> Progresses:
+        return Progresses(self, self._words, lambda: self._admin.client)
+
+    def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 32_768) -> Iterator[pa.RecordBatch]:
+        bounds = self._bounds(topic, offsets, until)
         ranges = {}
         for number, (first, end) in bounds.items():
             start = offsets.get(number, first)
             if number in until and start < min(until[number], end):
                 if start < first:
                     raise _passed(topic, number, start, first)
-                ranges[number] = (start, until[number])
-        if not ranges:
-            return
-        with self._reader() as reader, self._words.told(topic):
+                ranges[number] = (start, min(until[number], end))
+        while ranges:
+            yield from self._ranges(topic, ranges, messages)
+            # More is asked for than there was.
+            further = {number: end for number, (_, end) in ranges.items() if end < until[number]}
+            bounds = self.bounds(topic) if further else {}
+            ends = {number: min(until[number], bounds[number][1]) for number in further}
+            ranges = {number: (start, ends[number]) for number, start in further.items() if start < ends[number]}
+
+    def _ranges(self, topic: str, ranges: Mapping[int, tuple[int, int]], messages: int) -> Iterator[pa.RecordBatch]:
+        with self._reader(topic) as reader, self._words.told(topic):
             try:
                 yield from reader.read(topic, ranges, messages, lambda seconds: self._silent(topic, seconds))
             except KafkaException as error:
                 if error.args[0].code() == KafkaError._AUTO_OFFSET_RESET:
-                    self._refuse_passed(topic, reader)
+                    self._refuse_passed(topic, reader.places(topic))
                 raise
 
     def _silent(self, topic: str, seconds: float) -> None:
@@ -158,24 +199,25 @@ class KafkaBroker(Broker):
         if seconds > PATIENCE_S:
             raise self._words.of(KafkaError(KafkaError._TIMED_OUT, f"no message within {PATIENCE_S:.0f} s"), topic)
 
-    def _refuse_passed(self, topic: str, reader: Reader) -> None:
+    def _refuse_passed(self, topic: str, places: Mapping[int, int]) -> None:
         """Raises Passed where retention was faster than the read."""
         for number, (first, _) in self.bounds(topic).items():
-            if reader.place(topic, number) < first:
-                raise _passed(topic, number, reader.place(topic, number), first)
+            if places.get(number, first) < first:
+                raise _passed(topic, number, places[number], first)
 
     def wait(self, topic: str, offsets: Offsets, seconds: float) -> bool:
-        bounds = self.bounds(topic)
+        bounds = self._bounds(topic, offsets, dict.fromkeys(offsets, 0))
         places = {number: offsets.get(number, first) for number, (first, _) in bounds.items()}
         if any(places[number] < end for number, (_, end) in bounds.items()):
             return True
-        with self._reader() as reader, self._words.told(topic):
+        with self._reader(topic) as reader, self._words.told(topic):
             return reader.wait(topic, places, seconds)
 
     @contextmanager
-    def _reader(self) -> Iterator[Reader]:
-        """A consumer that nobody else uses; it is kept for the next one who reads."""
+    def _reader(self, topic: str) -> Iterator[Reader]:
+        """A consumer that nobody else uses, if there is one of this topic's; it is kept for the next one who reads."""
         with self._lock:
+            self._idle.sort(key=lambda one: one.knows(topic))
             reader = self._idle.pop() if self._idle else None
         reader = reader or Reader(self._settings)
         try:

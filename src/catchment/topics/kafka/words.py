@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from confluent_kafka import KafkaError, KafkaException
 
 from catchment.errors import CatchmentError, ConfigError, DataError, RetryableError
+from catchment.topics.kafka.access import MSK_IAM, mechanism
 
 # librdkafka writes to stderr by itself unless it is given a logger.
 log = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ _LASTING = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION
 _VAGUE = frozenset({KafkaError._ALL_BROKERS_DOWN})
 _RECENT_S = 30.0
 
+# Whoever comes with another mechanism is told those that are known.
+_OTHERS = re.compile(r"broker's supported mechanisms: (\S+)")
+_WITH_TOKENS = frozenset({"OAUTHBEARER", MSK_IAM})
+
 # `host:port/1: `, before what it says of one server.
 _OF_ONE = re.compile(r"^\S+/(?:bootstrap|\d+): ")
 
@@ -56,6 +61,7 @@ class Words:
 
     def __init__(self, servers: str, settings: Mapping[str, str]) -> None:
         self._servers = servers
+        self._settings = settings
         self._is_plain = settings.get("security.protocol", "plaintext").lower() == "plaintext"
         self._heard: tuple[float, KafkaError] | None = None
 
@@ -91,12 +97,8 @@ class Words:
         if code in _NO_SUCH:
             hint = "`catchment topics list` shows those that there are"
             return NoSuchTopic(f"there is no topic {what} in Kafka at {self._servers}", hint=hint)
-        if code in _REFUSED:
-            hint = "look at broker.settings in catchment.yaml and at the rights of its user"
-            return ConfigError(f"{where}: the user {_REFUSED[code]}", hint=hint)
-        if code == KafkaError._SSL:
-            hint = "look at ssl.ca.location, security.protocol and the port in catchment.yaml"
-            return ConfigError(f"{where}: no secure connection: {_short(error)}", hint=hint)
+        if code in _REFUSED or code == KafkaError._SSL:
+            return self._refused(error, where)
         if code == KafkaError.INVALID_TIMESTAMP:
             hint = "raise message.timestamp.after.max.ms of the topic, or mend the time"
             return DataError(f"{where}: a message tells a time too far from now", hint=hint)
@@ -110,6 +112,21 @@ class Words:
             hint = "wait until more servers are up, or lower min_insync of the topic"
             return RetryableError(f"{where}: too few servers have what is written", hint=hint)
         return self._unreached(error, what)
+
+    def _refused(self, error: KafkaError, where: str) -> ConfigError:
+        code = error.code()
+        if code == KafkaError._SSL:
+            hint = "look at ssl.ca.location, security.protocol and the port in catchment.yaml"
+            return ConfigError(f"{where}: no secure connection: {_short(error)}", hint=hint)
+        others = _OTHERS.search(error.str())
+        if others is not None:
+            message = f"{where}: the broker does not know sasl.mechanisms {mechanism(self._settings)}"
+            return ConfigError(message, hint=f"it knows {others.group(1).replace(',', ', ')}")
+        if code in _LASTING and mechanism(self._settings) in _WITH_TOKENS:
+            hint = "look at broker.settings in catchment.yaml, and at the rights of whom the token names"
+            return ConfigError(f"{where}: the token is refused", hint=hint)
+        hint = "look at broker.settings in catchment.yaml and at the rights of its user"
+        return ConfigError(f"{where}: the user {_REFUSED[code]}", hint=hint)
 
     def _unreached(self, error: KafkaError, what: str) -> CatchmentError:
         lasting = self._lasting()

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from catchment.compare import compare
 from catchment.connected import Connected
@@ -348,6 +349,13 @@ def test_health_readiness_and_status_are_answered_while_it_goes(
         assert tables["bronze.drops__events"]["rows"] == 7
         assert tables["silver.events"]["latency_p95_s"] > 0
         assert _asked(unused_port, "/nothing")[0] == 404
+        with urllib.request.urlopen(f"http://127.0.0.1:{unused_port}/metrics", timeout=5) as answer:
+            families = {one.name: one for one in text_string_to_metric_families(answer.read().decode())}
+        rows = {one.labels["table"]: one.value for one in families["catchment_stream_rows"].samples}
+        assert rows["bronze.drops__events"] == 7
+        quantiles = families["catchment_stream_latency_seconds"].samples
+        assert {"table": "silver.events", "quantile": "0.95"} in [one.labels for one in quantiles]
+        assert families["catchment_stream_ready"].samples[0].value == 1
         (brisk / "data/users/0000.csv").write_text("user_id,country,updated_at\n")
         heard.until(StepFailing)
         time.sleep(0.1)
@@ -407,7 +415,7 @@ def test_memory_threads_and_open_files_stay_as_they_are(brisk: Path) -> None:
             arrive(brisk, number)
             heard.until(RowsLanded, lambda count, wanted=3 * (number + 1): count >= wanted)  # type: ignore[misc]
         assert threading.active_count() == threads
-        assert _open_files() <= files + 2
+        assert _open_files() <= files + 6  # each step that is at work has a lock
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("refine-", "land:"))]
 
 

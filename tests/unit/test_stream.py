@@ -34,7 +34,7 @@ from catchment.observe.streaming import StreamConsole
 from catchment.plan import plan
 from catchment.project import Project, load_project, read_project
 from catchment.records import Step
-from catchment.stream.board import Attempts, Board, Bronze, Load, Silver
+from catchment.stream.board import Attempts, Board, Bronze, Load, Silver, Sink
 from catchment.stream.engines import Engines
 from catchment.stream.figures import Figures
 from catchment.stream.going import Wanted, stream
@@ -201,6 +201,28 @@ def test_loads_that_nobody_takes_are_remembered_in_bounded_memory(monkeypatch: p
     assert all(one.last < other.first for one, other in zip(list(loads), list(loads)[1:], strict=False))
 
 
+def test_what_silver_takes_is_passed_on_and_kept_where_that_fails() -> None:
+    step = Step(kind="feed", name="live.users", reads=("silver.users",), writes="live.users")
+    sink = Sink(Attempts(step, tries=1), table="silver.users")
+    found = board(in_time=False)
+    found = Board(found.bronze, found.silver, {"live.users": sink})
+    assert found.to_pass(sink, 0.01) == []
+    found.passed(sink, [])
+    assert not sink.again
+    read(found, USERS, 1)
+    assert sink.waiting == []
+    assert "silver.users" in take(found)
+    taken = found.to_pass(sink, 0)
+    assert [rows for _, rows in taken] == [1]
+    found.not_passed(sink, taken)
+    assert (sink.waiting, sink.again) == (taken, True)
+    assert found.behind_s("live.users", time.monotonic())[1] == 1
+    assert not found.is_idle()
+    found.passed(sink, found.to_pass(sink, 0))
+    assert found.behind_s("live.users", time.monotonic()) == (0.0, 0)
+    assert found.figures["live.users"].latency(time.monotonic(), 0.5) is not None
+
+
 def test_idle_is_told_only_once_everything_was_read_without_anything_new_and_is_taken() -> None:
     found = board()
     assert not found.is_idle()
@@ -263,13 +285,49 @@ def test_a_failure_is_told_when_it_begins_and_when_its_cause_changes_and_when_it
 
     pauses = []
     for _ in causes:
-        assert trying.attempt(attempts, fail) is None
+        assert trying.stepped(attempts, fail) is None
         pauses.append(trying.pause(attempts))
-    assert trying.attempt(attempts, lambda _: True) is True
+    assert trying.stepped(attempts, lambda _: True) is True
     assert [event.cause for event in _heard(trying).of(StepFailing)] == ["one", "two"]
     assert len(_heard(trying).of(StepRecovered)) == 1
     assert pauses == [1.0, 2.0, 4.0]
     assert (attempts.tries, attempts.failures, attempts.did) == (4, 0, True)
+
+
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: {name}
+version: 1.0.0
+status: active
+schema:
+  - name: {name}
+    properties:
+      - {{name: id, logicalType: integer, required: true, primaryKey: true, primaryKeyPosition: 1}}
+      - {{name: at, logicalType: timestamp}}
+"""
+
+
+def test_tables_that_somebody_waits_for_have_the_pace_of_a_flush(tmp_path: Path) -> None:
+    (tmp_path / "contracts").mkdir()
+    text = """name: small
+sources:
+  clicks: {type: topic, streams: {seen: {}, read: {}, both: {}}}
+silver:
+  seen: {from: clicks.seen, publish: seen.refined}
+  read: {from: clicks.read}
+  both: {from: clicks.both, mode: merge, latest_by: at}
+live:
+  many: {from: both, measures: {n: count(*)}}
+stream: {flush: 100ms}
+"""
+    (tmp_path / "catchment.yaml").write_text(text)
+    for name in ("seen", "read", "both"):
+        (tmp_path / f"contracts/{name}.odcs.yaml").write_text(CONTRACT.format(name=name))
+    project = load_project(tmp_path)
+    found = Paces.of(Connected.of(project))
+    assert found.every == {"clicks.seen": 0.1, "clicks.read": 1, "clicks.both": 0.1}
+    assert [found.refines(name, table) for name, table in project.silver.items()] == [0.1, 1, 60]
 
 
 def test_a_transient_failure_is_tried_at_once_and_nothing_is_waited_for_at_the_end(trying: Trying) -> None:
@@ -281,7 +339,7 @@ def test_a_transient_failure_is_tried_at_once_and_nothing_is_waited_for_at_the_e
 
     trying.ending.set()
     began = time.monotonic()
-    assert trying.attempt(attempts, fail) is None
+    assert trying.stepped(attempts, fail) is None
     assert time.monotonic() - began < 0.2
     assert len(_heard(trying).of(StepRetried)) == 2
 
@@ -370,10 +428,10 @@ def test_paces_have_defaults_and_are_references_where_somebody_wants(
 ) -> None:
     found = paces(tmp_path)
     assert (found.commit_every, found.merge_every, found.compact_every, found.compact_files) == (1, 60, 300, 256)
-    assert found.every == {"drops": 30}
+    assert found.every == {"drops.a": 30}
     monkeypatch.setenv("PACE", "2 minutes")
     found = paces(tmp_path, 'every: "${env:PACE}", ', "stream: {merge_every: 2s, compact_files: 9}")
-    assert (found.every, found.merge_every, found.compact_files) == ({"drops": 120}, 2, 9)
+    assert (found.every, found.merge_every, found.compact_files) == ({"drops.a": 120}, 2, 9)
     monkeypatch.setenv("PACE", "soon")
     with pytest.raises(ConfigError, match=r"sources\.drops\.every: `soon` is no length of time"):
         paces(tmp_path, 'every: "${env:PACE}", ')

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from catchment.bronze.sharing import Sharing
 from catchment.errors import Conflict
 from catchment.events import Noticed, RowsLanded, SchemaChanged, StepProgress
 from catchment.interfaces import Engine, Lake, Source, Table, Tell
 from catchment.naming import BRONZE_COLUMNS
 from catchment.records import Batch, Budget, Change, Cursor, DataFile, Feed, Notice, bronze_schema
-
-_SHARD = 0  # one process feeds a bronze table of files
 
 
 @dataclass
@@ -36,9 +35,10 @@ class Landing:
 
     def run(self) -> bool:
         """Land everything that is new; whether there was anything. Raises Conflict after another process."""
-        table = self.lake.open(self.feed.table)
+        sharing = Sharing(self.lake, self.feed, self.source)
+        table = sharing.settled(self.lake.open(self.feed.table))
         generation = table.progress().generation if table is not None else 0
-        batches = self.source.read(self.feed, _since(table), self.budget)
+        batches = self.source.read(self.feed, sharing.since(table), self.budget)
         landed = False
         for load in _loads(self._watched(batches)):
             before, generation = generation, self._land(load, generation)
@@ -71,9 +71,9 @@ class Landing:
         """Commit one load over `generation`; the table's generation after it, the same where nothing has changed."""
         first = load.peek()
         table = self._ready(first.rows.schema, generation)
-        claim = table.claim(_SHARD)
+        claim = table.claim()
         schema = _written_schema(first.rows.schema)
-        stamped = _Stamp(claim.number, schema)
+        stamped = _Stamp(self.feed.shard, claim.number, schema)
         files = self.engine.write_batches(load.batches(stamped), schema, table.folder(), f"{claim.number:06d}")
         cursor = load.cursor()
         if load.unchanged:
@@ -82,7 +82,9 @@ class Landing:
             return generation
         before = table.progress()
         segments = () if cursor.anew else before.segments
-        progress = replace(before, cursors={**before.cursors, "land": dict(cursor.value)}, segments=segments)
+        shared = Sharing(self.lake, self.feed, self.source).landed(before)
+        cursors = {**before.cursors, "land": dict(cursor.value), **shared}
+        progress = replace(before, cursors=cursors, segments=segments)
         commit = table.commit(claim, Change(add=files), progress, seen=cursor.seen)
         self.source.acknowledge(self.feed, cursor)
         items = 0 if cursor.seen is None or cursor.anew or not cursor.counts else cursor.seen.num_rows
@@ -111,34 +113,28 @@ class Landing:
         absent = [field for field in _written_schema(arriving) if field.name.lower() not in present]
         if not absent:
             return table
-        return table.add_columns(table.claim(_SHARD), pa.schema(absent), table.progress())
+        return table.add_columns(table.claim(), pa.schema(absent), table.progress())
 
 
 def arriving(
-    source: Source, feed: Feed, table: Table | None, engine: Engine[Any], folder: str
+    source: Source, feed: Feed, lake: Lake, engine: Engine[Any], folder: str
 ) -> tuple[Sequence[DataFile], pa.Schema] | None:
     """What would land now, written to `folder` and committed nowhere; None where nothing is new."""
-    batches = source.read(feed, _since(table), Budget(bytes=1 << 62))
+    since = Sharing(lake, feed, source).since(lake.open(feed.table))
+    batches = source.read(feed, since, Budget(bytes=1 << 62))
     files: list[DataFile] = []
     schema = None
     for load in _loads(iter(batches)):
         arrives = _written_schema(load.peek().rows.schema)
-        written = engine.write_batches(load.batches(_Stamp(0, arrives)), arrives, folder, "preview")
+        written = engine.write_batches(load.batches(_Stamp(feed.shard, 0, arrives)), arrives, folder, "preview")
         if not load.unchanged:
             schema, files = arrives, [*files, *written]
     return None if schema is None else (files, schema)
 
 
-def _since(table: Table | None) -> Cursor | None:
-    if table is None:
-        return None
-    value = table.progress(_SHARD).cursors.get("land")
-    return None if value is None else Cursor(value=value, seen=table.seen(_SHARD))
-
-
 def _unmoved(table: Table, generation: int) -> Table:
     """What was read belongs after `generation`; if somebody has committed since, it may have landed already."""
-    if table.progress(_SHARD).generation != generation:
+    if table.progress().generation != generation:
         message = f"{table.name}: another process landed first"
         raise Conflict(message)
     return table
@@ -149,9 +145,10 @@ def _written_schema(arriving: pa.Schema) -> pa.Schema:
 
 
 class _Stamp:
-    """Puts our columns before a source's: the load's number, ordinals in it, one instant for all."""
+    """Puts our columns before a source's: the shard, the load's number, ordinals in it, one instant for all."""
 
-    def __init__(self, load: int, schema: pa.Schema) -> None:
+    def __init__(self, shard: int, load: int, schema: pa.Schema) -> None:
+        self._shard = shard
         self._load = load
         self._schema = schema
         self._at = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
@@ -161,7 +158,7 @@ class _Stamp:
     def __call__(self, rows: pa.Table) -> list[pa.RecordBatch]:
         count = rows.num_rows
         columns = {
-            "_shard": pa.repeat(pa.scalar(_SHARD, pa.int32()), count),
+            "_shard": pa.repeat(pa.scalar(self._shard, pa.int32()), count),
             "_load": pa.repeat(pa.scalar(self._load, pa.int64()), count),
             "_row": pa.array(np.arange(self.rows, self.rows + count, dtype="int64")),
             "_loaded_at": pa.repeat(self._at, count),

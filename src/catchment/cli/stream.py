@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,9 @@ from catchment.cli.invocation import Invocation, examples, select_option, target
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note
 from catchment.errors import ConfigError
+
+if TYPE_CHECKING:
+    from catchment.stream.going import Wanted
 
 # Whoever stops a stream gets what he asked for.
 EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
@@ -22,6 +26,7 @@ EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
         "catchment stream",
         "catchment stream --until-idle",
         "catchment stream --select drops.users+ --for 10m --health 127.0.0.1:8090",
+        "catchment stream --share 1/2",
     )
 )
 @select_option
@@ -29,8 +34,12 @@ EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
 @click.option("--for", "length", metavar="TIME", help="Stop after so long, such as 10m or 2 hours.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Refine so many tables at once.")
 @click.option(
-    "--health", "address", metavar="HOST:PORT", help="Answer /health, /ready and /status there, such as 127.0.0.1:8090."
+    "--health",
+    "address",
+    metavar="HOST:PORT",
+    help="Answer /health, /ready, /status and /metrics there, such as 127.0.0.1:8090.",
 )
+@click.option("--share", metavar="K/N", help="Be the Kth of N processes that share the work, such as 1/2.")
 @target_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print events, one JSON object a line (docs/reference/events.md)."
@@ -38,15 +47,13 @@ EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
 @click.pass_obj
 def stream(
     invocation: Invocation,
+    /,
     select: Sequence[str],
-    until_idle: bool,
-    length: str | None,
-    jobs: int,
-    address: str | None,
     target: str | None,
     as_json: bool,
+    **going: Any,
 ) -> int:
-    """Land and refine what is new, and go on until stopped.
+    """Land, refine and pass on what is new, and go on until stopped.
 
     The steps of `catchment run` but for gold, at the paces of catchment.yaml (`every` of a source, `stream`). A step
     that fails is tried again and holds up only what needs it. Ctrl-C stops after the commit that is being made; pressed
@@ -56,15 +63,9 @@ def stream(
     from catchment.observe.jsonl import JsonLines
     from catchment.observe.streaming import StreamConsole
     from catchment.outlook import steps
-    from catchment.stream.going import Wanted
     from catchment.stream.going import stream as follow
 
-    wanted = Wanted(
-        until_idle=until_idle,
-        seconds=None if length is None else _seconds(length),
-        jobs=jobs,
-        health=None if address is None else _address(address),
-    )
+    wanted = _wanted(**going)
     project = invocation.load()
     history = History(project.folder, report=lambda message: note(f"note: {message}"))
     redraw = sys.stderr.isatty() and not as_json
@@ -75,6 +76,19 @@ def stream(
         chosen = steps(project, target, select)
         outcome = follow(project, target, chosen, wanted=wanted, listeners=[told, history], stop=stop)
     return EXIT_CODES[outcome]
+
+
+def _wanted(until_idle: bool, length: str | None, jobs: int, address: str | None, share: str | None) -> Wanted:
+    from catchment.stream.going import Wanted
+    from catchment.stream.shares import Share
+
+    return Wanted(
+        until_idle=until_idle,
+        seconds=None if length is None else _seconds(length),
+        jobs=jobs,
+        health=None if address is None else _address(address),
+        share=Share() if share is None else Share.parse(share),
+    )
 
 
 def _seconds(text: str) -> float:

@@ -63,6 +63,7 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         self._threads = threads
         self._spill_in = spill
         self._views = 0
+        self._named: dict[int, tuple[duckdb.DuckDBPyRelation, str]] = {}
 
     @cached_property
     def _spill(self) -> str:
@@ -122,7 +123,7 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
             if table.name in names:
                 alias = table.alias or table.name
                 table.replace(exp.alias_(exp.to_table(names[table.name]), alias, table=True))
-        text = renamed.sql(dialect="duckdb")
+        text = renamed.sql(dialect="duckdb", copy=False)
         return self._run(lambda: self._connection.sql(text))
 
     def kept(self, frame: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
@@ -139,10 +140,14 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         return self._run(lambda: self._connection.sql(f"SELECT * FROM read_parquet([{listed}])"))
 
     def _view(self, frame: duckdb.DuckDBPyRelation) -> str:
-        self._views += 1
-        name = f"frame_{self._views}"
-        frame.create_view(name)
-        return name
+        # A view binds all that its frame is made of, which takes milliseconds. Kept with its frame, whose id is then
+        # nobody else's.
+        if id(frame) not in self._named:
+            self._views += 1
+            name = f"frame_{self._views}"
+            frame.create_view(name)
+            self._named[id(frame)] = (frame, name)
+        return self._named[id(frame)][1]
 
     def lazy(self, frame: duckdb.DuckDBPyRelation) -> nw.LazyFrame[Any]:
         import narwhals as nw
@@ -208,6 +213,7 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
     def close(self) -> None:
         if "_connection" not in self.__dict__:
             return
+        self._named.clear()
         self._connection.close()
         shutil.rmtree(self._spill, ignore_errors=True)
         self._let_go()

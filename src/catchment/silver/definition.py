@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from catchment.contract import Contract
-from catchment.naming import TableName, bronze_table, changes_table
+from catchment.naming import TableName, bronze_table, changes_table, shard
 
 if TYPE_CHECKING:
     from catchment.silver.refine import RefineFunction
@@ -46,10 +46,18 @@ class Table:
     lookups: Mapping[str, LookedUp] | None = None
     logs: frozenset[str] = frozenset()  # of its streams those that lie in a log with others
     changes: bool = False  # its stream says what happened to rows, deletes among them
+    shards: Mapping[str, int] = field(default_factory=dict)  # of streams that land in several bronze tables
 
-    def bronze(self, stream: str) -> TableName:
-        """The bronze table that one of its streams lands in."""
-        return changes_table(stream.partition(".")[0]) if stream in self.logs else bronze_table(stream)
+    def bronze(self, stream: str, number: int = 0) -> TableName:
+        """The bronze table that one of its streams, or a shard of it, lands in."""
+        if stream in self.logs:
+            return changes_table(stream.partition(".")[0])
+        return bronze_table(shard(stream, number))
+
+    def reads(self) -> list[tuple[str, int, TableName]]:
+        """Every bronze table that it is made of, with the stream and the shard that land in it."""
+        split = [(stream, number) for stream in self.streams for number in range(self.shards.get(stream, 1))]
+        return [(stream, number, self.bronze(stream, number)) for stream, number in split]
 
     @property
     def compares(self) -> bool:

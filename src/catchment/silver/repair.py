@@ -15,7 +15,7 @@ from catchment import naming
 from catchment.errors import ConfigError
 from catchment.events import RowsReplayed, SpanAccepted
 from catchment.interfaces import Table
-from catchment.naming import IDENTITY, did_you_mean, literal, quoted
+from catchment.naming import IDENTITY, TableName, did_you_mean, literal, quoted
 from catchment.records import Change, Claim, Order, Progress
 from catchment.silver import definition as definitions
 from catchment.silver.differences import differences, refusal
@@ -126,8 +126,8 @@ class Repairing:
         if order.verb == "replay":
             identities = engine.kept(self._query(f"SELECT DISTINCT {_IDENTITY} FROM standing", standing=standing))
         found = []
-        for stream in self._streams(order):
-            bronze = lake.open(self.refining.table.bronze(stream))
+        for stream, shard, name in self._reads(order):
+            bronze = lake.open(name)
             taken = span(bronze, progress).after if bronze is not None else 0
             if bronze is None or (not taken and order.loads is None):
                 continue
@@ -136,24 +136,26 @@ class Repairing:
                 loads = order.loads or (0, taken)
                 refuse_unknown_loads(bronze, loads, taken)
             scan = bronze.scan(loads=loads)
-            found.append(Part(bronze, stream, Span(scan=scan, after=loads[0], to=loads[1]), again=identities))
+            new = Span(scan=scan, after=loads[0], to=loads[1])
+            found.append(Part(bronze, stream, shard, new, again=identities))
         if not found:
             message = f"{self.refining.name} has taken no rows that could be judged again"
             raise ConfigError(message, hint=f"catchment run --select {self.refining.name}")
         return found
 
-    def _streams(self, order: Order) -> Sequence[str]:
-        """Whose rows are judged again. Raises ConfigError."""
-        name, known = self.refining.name, self.refining.table.streams
-        if order.stream is not None and order.stream not in known:
+    def _reads(self, order: Order) -> Sequence[tuple[str, int, TableName]]:
+        """The bronze tables whose rows are judged again, as `Table.reads`. Raises ConfigError."""
+        name, reads = self.refining.name, self.refining.table.reads()
+        known = [naming.shard(stream, number) for stream, number, _ in reads]
+        chosen = [read for read, feed in zip(reads, known, strict=True) if order.stream in (None, feed, read[0])]
+        if not chosen:
             message = f"{name} takes no rows from `{order.stream}`"
-            raise ConfigError(
-                message, hint=did_you_mean(order.stream, known) or f"it takes them from {', '.join(known)}"
-            )
-        if order.stream is None and order.loads is not None and len(known) > 1:
-            message = f"{name} has several streams, each with loads of its own: {', '.join(known)}"
-            raise ConfigError(message, hint=f"name one, such as --stream {known[0]}")
-        return known if order.stream is None else (order.stream,)
+            cure = did_you_mean(order.stream or "", known) or f"it takes them from {', '.join(known)}"
+            raise ConfigError(message, hint=cure)
+        if order.loads is not None and len(chosen) > 1:
+            message = f"{name} has several streams or shards, each with loads of its own: {', '.join(known)}"
+            raise ConfigError(message, hint=f"name one, such as --stream {known[-1]}")
+        return chosen
 
     def _query(self, sql: str, **frames: Any) -> Any:
         return self.refining.engine.query(parsed(sql), frames)
@@ -172,7 +174,7 @@ class Repairing:
         frames = []
         for part in parts:
             scan = silver.scan(loads=(part.span.after, part.span.to), hidden=True)
-            chosen = parsed(f"SELECT DISTINCT {_IDENTITY} FROM present WHERE _stream = {literal(part.stream)}")
+            chosen = parsed(f"SELECT DISTINCT {_IDENTITY} FROM present WHERE {part.ours}")
             frames.append(engine.query(chosen, {"present": engine.frame(scan)}))
         return Gone(engine.kept(stacked(engine, frames)))
 
@@ -221,11 +223,11 @@ class Repairing:
 
     def _everything(self, progress: Progress) -> list[Part]:
         found = []
-        for stream in self.refining.table.streams:
-            bronze = self.refining.lake.open(self.refining.table.bronze(stream))
+        for stream, shard, name in self.refining.table.reads():
+            bronze = self.refining.lake.open(name)
             if bronze is not None:
                 taken = span(bronze, progress).after
-                found.append(Part(bronze, stream, Span(bronze.scan(loads=(0, taken)), 0, taken)))
+                found.append(Part(bronze, stream, shard, Span(bronze.scan(loads=(0, taken)), 0, taken)))
         return found
 
     def _verdicts(
@@ -237,8 +239,7 @@ class Repairing:
             standing = self._query(f"SELECT * FROM s ANTI JOIN b USING ({_IDENTITY})", s=standing, b=again.back)
         tried = [part for part in taking.parts if order.verb == "backfill"]
         inside = " OR ".join(
-            f"(_stream = {literal(part.stream)} AND _load > {part.span.after} AND _load <= {part.span.to})"
-            for part in tried
+            f"({part.ours} AND _load > {part.span.after} AND _load <= {part.span.to})" for part in tried
         )
         if inside:
             carried = f"SELECT * REPLACE (CAST({claim.number} AS BIGINT) AS _judged) FROM standing WHERE NOT ({inside})"

@@ -72,10 +72,16 @@ class Part:
 
     bronze: Table
     stream: str
+    shard: int
     span: Span
     again: Any | None = None  # identities (`_shard`, `_load`, `_row`) of rows that were taken before
     compared: int = 0  # of a stream whose arrivals are compared: the last load that was taken before
     passed: int = 0  # the last load that somebody has let pass, where all are taken again
+
+    @property
+    def ours(self) -> str:
+        """A condition on rows of silver and quarantine: those of this bronze table."""
+        return f"_stream = {naming.literal(self.stream)} AND _shard = {self.shard:d}"
 
 
 def refuse_unknown_loads(bronze: Table, loads: tuple[int, int], taken: int) -> None:

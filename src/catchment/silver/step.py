@@ -41,7 +41,7 @@ class Refining(Work):
             if repaired is not None:
                 return repaired
             verb = "rebuild"
-        if not any(self.lake.open(self.table.bronze(stream)) for stream in self.table.streams):
+        if not any(self.lake.open(bronze) for _, _, bronze in self.table.reads()):
             return False
         did = False if verb == "rebuild" else self.define()
         took, more = self._once(anew=verb == "rebuild")
@@ -154,8 +154,8 @@ class Refining(Work):
 
     def _parts(self, progress: Progress, retry: Any | None = None) -> list[Part]:
         found = []
-        for stream in self.table.streams:
-            bronze = self.lake.open(self.table.bronze(stream))
+        for stream, shard, name in self.table.reads():
+            bronze = self.lake.open(name)
             if bronze is None:
                 continue
             new, compared = span(bronze, progress, self.upto.get(str(bronze.name))), 0
@@ -164,7 +164,7 @@ class Refining(Work):
                 # Where none was whole yet, all since the beginning.
                 whole = int(progress.cursors.get("arrivals", {}).get(str(bronze.name), 0))
                 new = replace(new, scan=bronze.scan(loads=(max(whole - 1, 0), new.to)))
-            found.append(Part(bronze, stream, new, again=retry, compared=compared))
+            found.append(Part(bronze, stream, shard, new, again=retry, compared=compared))
         return found
 
     def _accepted(self, parts: Sequence[Part], progress: Progress) -> list[Part]:

@@ -123,7 +123,7 @@ class Taking:
         if part.again is None:
             return new
         # The rows of the span are not among them: what waits was taken before.
-        ours = f"SELECT * FROM again WHERE _stream = {naming.literal(part.stream)}"
+        ours = f"SELECT * FROM again WHERE {part.ours}"
         bounds = parsed(f"SELECT min(_load) AS low, max(_load) AS high FROM ({ours})")
         row = engine.fetch(bounds, {"again": part.again}).to_pylist()[0]
         if row["low"] is None:
@@ -197,11 +197,7 @@ class Taking:
     @property
     def _let_pass(self) -> str:
         """A condition on rows that somebody has let pass, where all are taken again."""
-        passed = [
-            f"(_stream = {naming.literal(part.stream)} AND _load <= {part.passed:d})"
-            for part in self.parts
-            if part.passed
-        ]
+        passed = [f"({part.ours} AND _load <= {part.passed:d})" for part in self.parts if part.passed]
         return " OR ".join(passed) or "FALSE"
 
     def bad(self, taken: Sequence[Rows], *, held: bool = False) -> list[Any]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from catchment.events import Event, RowsLanded, RowsQuarantined, RowsRefined
+from catchment.events import Event, RowsFed, RowsLanded, RowsPublished, RowsQuarantined, RowsRefined
 from catchment.interfaces import Listener
 from catchment.records import Step
 from catchment.stream.figures import Figures
@@ -95,6 +95,18 @@ class Silver:
         return any(bronze[name].newest > self.taken.get(name, 0) for name in self.reads)
 
 
+@dataclass
+class Sink:
+    """What takes the rows of a silver table further. `waiting`: of rows that it has not taken, when they arrived, and
+    how many there are; `again`: there may be something to take."""
+
+    attempts: Attempts
+    table: str
+    waiting: list[tuple[float, int]] = field(default_factory=list)
+    again: bool = True
+    busy: bool = False
+
+
 @dataclass(frozen=True)
 class Turn:
     """One refine of one table: up to which loads; `until` is its frontier once it is done."""
@@ -108,10 +120,13 @@ class Turn:
 class Board(Listener):
     """Safe for threads; `changed` is notified of everything that somebody may wait for."""
 
-    def __init__(self, bronze: Mapping[str, Bronze], silver: Mapping[str, Silver]) -> None:
+    def __init__(
+        self, bronze: Mapping[str, Bronze], silver: Mapping[str, Silver], sinks: Mapping[str, Sink] | None = None
+    ) -> None:
         self.bronze = dict(bronze)
         self.silver = dict(silver)
-        self.figures = {name: Figures() for name in (*bronze, *silver)}
+        self.sinks = dict(sinks or {})  # by what their step writes
+        self.figures = {name: Figures() for name in (*bronze, *silver, *self.sinks)}
         self.uncompacted: dict[str, int] = {}
         self.changed = threading.Condition()
         self._first: dict[str, int] | None = None
@@ -127,12 +142,19 @@ class Board(Listener):
                 self._landed(event.table, event.load, event.rows, now)
             elif isinstance(event, RowsRefined):
                 self._count(event.table, now, event.written, event.rejected)
+            elif isinstance(event, RowsPublished | RowsFed):
+                self._passed_on(event.step, event.rows, now)
             elif isinstance(event, RowsQuarantined):
                 self.uncompacted[event.table] = self.uncompacted.get(event.table, 0) + 1
 
     def _count(self, table: str, now: float, rows: int, rejected: int) -> None:
         self.figures[table].count(now, rows, rejected)
         self.uncompacted[table] = self.uncompacted.get(table, 0) + 1
+
+    def _passed_on(self, step: str, rows: int, now: float) -> None:
+        for name, sink in self.sinks.items():
+            if sink.attempts.step.id == step:
+                self.figures[name].count(now, rows)
 
     def _landed(self, table: str, number: int, rows: int, now: float) -> None:
         found = self.bronze[table]
@@ -266,11 +288,14 @@ class Board(Listener):
                 for load in self.bronze[name].loads:
                     if did and table.taken.get(name, 0) < load.last <= number:
                         self.figures[table.name].took(now, now - load.arrived, load.rows)
+                        self._to_be_passed(table.name, load)
                 table.taken[name] = max(number, table.taken.get(name, 0))
                 self._forget_taken(name)
             table.frontier, table.waits = max(table.frontier, turn.until), waits
             for other in self.silver.values():
                 other.again = other.again or (did and other.waits and table.name in other.before)
+            for sink in self.sinks.values():
+                sink.again = sink.again or (did and sink.table == table.name)
             self._free(table)
 
     def failed(self, turn: Turn, pause: float) -> None:
@@ -290,6 +315,34 @@ class Board(Listener):
         while loads and loads[0].last <= least:
             loads.popleft()
 
+    # Passing on.
+
+    def _to_be_passed(self, table: str, load: Load) -> None:
+        for sink in self.sinks.values():
+            if sink.table == table and len(sink.waiting) < _MOST_LOADS:
+                sink.waiting.append((load.arrived, load.rows))
+
+    def to_pass(self, sink: Sink, seconds: float) -> list[tuple[float, int]]:
+        """The rows that a sink may take now, once its table has a commit, or after so long; it is marked as busy."""
+        with self.changed:
+            self.changed.wait_for(lambda: sink.again, seconds)
+            sink.again, sink.busy = False, True
+            taken, sink.waiting = sink.waiting, []
+            return taken
+
+    def passed(self, sink: Sink, taken: list[tuple[float, int]]) -> None:
+        """A sink has all that its table had when it was asked to take it."""
+        now = time.monotonic()
+        with self.changed:
+            for arrived, rows in taken:
+                self.figures[sink.attempts.step.writes].took(now, now - arrived, rows)
+            sink.busy = False
+
+    def not_passed(self, sink: Sink, taken: list[tuple[float, int]]) -> None:
+        """A sink failed, or was to end."""
+        with self.changed:
+            sink.waiting, sink.again, sink.busy = [*taken, *sink.waiting], True, False
+
     def try_again(self) -> None:
         """Rows that have waited long enough are judged by a refine, which nothing else would wake."""
         with self.changed:
@@ -300,7 +353,8 @@ class Board(Listener):
 
     def attempts(self) -> list[Attempts]:
         feeds = [found.attempts for found in self.bronze.values() if found.attempts is not None]
-        return [*feeds, *(table.attempts for table in self.silver.values())]
+        silver = [table.attempts for table in self.silver.values()]
+        return [*feeds, *silver, *(sink.attempts for sink in self.sinks.values())]
 
     def is_ready(self) -> bool:
         """Whether silver has taken what every feed's first read brought, as far as nothing fails."""
@@ -309,7 +363,8 @@ class Board(Listener):
                 if not all(found.attempts is None or found.attempts.tries for found in self.bronze.values()):
                     return False
                 self._first = {name: found.newest for name, found in self.bronze.items()}
-            return all(self._has_first(table, self._first) for table in self.silver.values())
+            silver = all(self._has_first(table, self._first) for table in self.silver.values())
+            return silver and all(sink.attempts.tries for sink in self.sinks.values())
 
     def _has_first(self, table: Silver, first: Mapping[str, int]) -> bool:
         took = all(table.taken.get(name, 0) >= first[name] for name in table.reads)
@@ -321,7 +376,9 @@ class Board(Listener):
             fed = [found for found in self.bronze.values() if found.attempts is not None]
             read = all(found.attempts is not None and found.attempts.tries and not found.brought for found in fed)
             still = all(found.reading_since is None for found in fed)
-            return read and still and all(self._is_settled(table) for table in self.silver.values())
+            settled = all(self._is_settled(table) for table in self.silver.values())
+            passed = all(sink.attempts.failures or not (sink.again or sink.busy) for sink in self.sinks.values())
+            return read and still and settled and passed
 
     def _is_settled(self, table: Silver) -> bool:
         if table.busy or not self._in_order(table):
@@ -346,6 +403,9 @@ class Board(Listener):
             failing = None if found.attempts is None else found.attempts.failing_since
             since = found.reading_since if failing is None else failing
             return (0.0 if since is None else now - since), 0
+        if name in self.sinks:
+            waiting = self.sinks[name].waiting
+            return (now - min(arrived for arrived, _ in waiting) if waiting else 0.0), len(waiting)
         table = self.silver[name]
         lacking = [
             load

@@ -45,7 +45,7 @@ class Following:
 
     def _read(self) -> bool | None:
         with self._trying.board.reading(self._table) as ended:
-            did = self._trying.attempt(self._attempts, self._land)
+            did = self._trying.stepped(self._attempts, self._land)
             if did is None:
                 self._close()
                 return None
@@ -83,7 +83,8 @@ class Following:
         if failed:
             trying.ending.wait(trying.pause(self._attempts))
             return
-        pace = paces.commit_every if trying.board.hurry else paces.every[self._feed.name.partition(".")[0]]
+        pace = paces.every[self._feed.name]
+        pace = min(pace, paces.commit_every) if trying.board.hurry else pace
         source = self._source
         if source is not None and source.abilities.wakes:
             trying.ending.wait(max(0.0, began + min(pace, paces.commit_every) - time.monotonic()))

@@ -26,14 +26,18 @@ from catchment.events import (
 from catchment.execution import Telling, alone
 from catchment.interfaces import Listener, Tell
 from catchment.naming import TableName
+from catchment.plan import GOLD
 from catchment.project import Project
 from catchment.records import Step
 from catchment.stream.board import Board
 from catchment.stream.engines import Engines
 from catchment.stream.following import Following
-from catchment.stream.health import served
+from catchment.stream.health import Answers, served
+from catchment.stream.metrics import exposition
 from catchment.stream.paces import Paces
+from catchment.stream.passing import Passing
 from catchment.stream.refining import Refining
+from catchment.stream.shares import Share
 from catchment.stream.sparing import Sparing
 from catchment.stream.standing import board_of, glance
 from catchment.stream.tidying import Tidying
@@ -52,12 +56,13 @@ _LONG_S = 60.0
 @dataclass(frozen=True)
 class Wanted:
     """How a stream is to go: `until_idle` or for so many `seconds`, else until it is stopped; `jobs` tables are refined
-    at once; `health` is where it can be asked how it is."""
+    at once; `health` is where it can be asked how it is; `share` says which of several processes this is."""
 
     until_idle: bool = False
     seconds: float | None = None
     jobs: int = 2
     health: tuple[str, int] | None = None
+    share: Share = field(default_factory=Share)
 
 
 def stream(
@@ -75,13 +80,23 @@ def stream(
     target that is not there, where there is nothing to land or refine, and for an address that cannot be listened to.
     """
     connected = Connected.of(project, target)
-    chosen = [step for step in steps if step.kind in ("land", "refine")]
-    if not chosen:
+    wanted = wanted or Wanted()
+    streamed = [step for step in steps if step.kind in ("land", "refine", "feed") or _is_of_rows(step)]
+    if not streamed:
         message = "nothing to stream: no stream of a source and no silver table is selected"
         raise ConfigError(message, hint="gold is built by catchment run")
+    chosen = wanted.share.steps(connected.project, streamed)
+    if not chosen:
+        message = f"nothing is left for share {wanted.share}: the processes before it take every step"
+        raise ConfigError(message, hint="start fewer processes, or give topics more `shards`")
     board = board_of(connected, chosen, Paces.of(connected))
     tell = Sparing(Telling([board, *listeners]))
-    return _Going(connected, chosen, board, wanted or Wanted(), tell, stop or threading.Event()).go()
+    return _Going(connected, chosen, board, wanted, tell, stop or threading.Event()).go()
+
+
+def _is_of_rows(step: Step) -> bool:
+    """Whether it publishes a silver table; gold is published too."""
+    return step.kind == "publish" and step.name != GOLD
 
 
 @dataclass
@@ -111,7 +126,9 @@ class _Going:
         self.tell(RunStarted(run=self.id, project=project.name, target=target, steps=len(self.steps)))
         outcome = "failed"
         try:
-            with alone(self.connected, self.tell), self._working():
+            share = self.wanted.share
+            part = "" if share.of == 1 else f"-{share.number}-{share.of}"
+            with alone(self.connected, self.tell, part), self._working():
                 outcome = self._watch()
             if any(attempts.failures for attempts in self.board.attempts()):
                 outcome = "failed"
@@ -136,12 +153,15 @@ class _Going:
                 target=self.connected.target_name,
                 feeds=[step.name for step in landing],
                 tables=[step.name for step in refining],
+                sinks=list(self.board.sinks),
             )
         )
         lands, jobs = min(len(landing), _MOST_LANDING), min(self.wanted.jobs, len(refining))
+        parts = lands + jobs + len(self.board.sinks)
         # Engines of their own for each, so that slow reads keep nobody from refining.
-        engines = [Engines(self.connected, size, self.ending, share=lands + jobs) for size in (lands, jobs)]
+        engines = [Engines(self.connected, size, self.ending, share=parts) for size in (lands, jobs)]
         workers = self._workers(landing, self._trying(engines[0]), jobs, self._trying(engines[1]))
+        workers += self._passing(self._trying(engines[1]), parts)
         for step in self.steps:
             self.tell(StepStarted(step=step.id, kind=step.kind, name=step.name))
         threads = [threading.Thread(target=self._alive, args=(run,), name=name, daemon=True) for name, run in workers]
@@ -165,13 +185,17 @@ class _Going:
     ) -> list[tuple[str, Callable[[], None]]]:
         """What each thread does, by its name."""
         feeds = {feed.name: feed for feed in self.connected.project.feeds()}
-        found: list[tuple[str, Callable[[], None]]] = [("tidying", Tidying(refines).run)]
+        tidying = Tidying(refines, keeps_up=self.wanted.share.number == 1)
+        found: list[tuple[str, Callable[[], None]]] = [("tidying", tidying.run)]
         found += [(f"refine-{number}", Refining(refines).run) for number in range(jobs)]
         for step in landing:
             attempts = self.board.bronze[step.writes].attempts
             assert attempts is not None
             found.append((step.id, Following(lands, feeds[step.name], attempts).run))
         return found
+
+    def _passing(self, trying: Trying, parts: int) -> list[tuple[str, Callable[[], None]]]:
+        return [(sink.attempts.step.id, Passing(trying, sink, parts).run) for sink in self.board.sinks.values()]
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
         self.ending.set()
@@ -276,8 +300,17 @@ class _Going:
 
     # Asked from outside.
 
-    def _answers(self) -> Mapping[str, Callable[[], tuple[int, Mapping[str, Any]]]]:
-        return {"/health": self._health, "/ready": self._readiness, "/status": self._status}
+    def _answers(self) -> Answers:
+        return {
+            "/health": self._health,
+            "/ready": self._readiness,
+            "/status": self._status,
+            "/metrics": self._metrics,
+        }
+
+    def _metrics(self) -> tuple[int, str]:
+        failing = [found["step"] for found in self._failing()]
+        return 200, exposition(self.progress(), failing, ready=self.is_ready)
 
     def _failing(self, least_s: float = 0.0) -> list[dict[str, Any]]:
         now = time.monotonic()

@@ -12,8 +12,8 @@ from typing import Any
 from catchment.errors import ConfigError
 from catchment.settings import redact
 
-# What each path answers: the status and a JSON document.
-Answers = Mapping[str, Callable[[], tuple[int, Mapping[str, Any]]]]
+# What each path answers: the status, and a JSON document or text for Prometheus.
+Answers = Mapping[str, Callable[[], tuple[int, Mapping[str, Any] | str]]]
 
 
 @contextmanager
@@ -42,9 +42,11 @@ def _handler(answers: Answers) -> type[BaseHTTPRequestHandler]:
             answer = answers.get(self.path.partition("?")[0])
             paths = ", ".join(answers)
             status, told = answer() if answer is not None else (404, {"error": f"there are {paths}"})
-            body = (redact(json.dumps(told, ensure_ascii=False)) + "\n").encode()
+            text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False) + "\n"
+            kind = "text/plain; version=0.0.4; charset=utf-8" if isinstance(told, str) else "application/json"
+            body = redact(text).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -24,7 +24,7 @@ class Refining:
 
     def _take(self, turn: Turn) -> None:
         trying, table = self._trying, turn.table
-        did = trying.attempt(table.attempts, Doing.refine, upto=turn.upto)
+        did = trying.stepped(table.attempts, Doing.refine, upto=turn.upto)
         if did is None:
             trying.board.failed(turn, trying.pause(table.attempts))
             return

@@ -11,7 +11,7 @@ from catchment.errors import Unfenced
 from catchment.interfaces import Lake
 from catchment.naming import TableName
 from catchment.records import Glance, Progress, Step
-from catchment.stream.board import Attempts, Board, Bronze, Load, Silver
+from catchment.stream.board import Attempts, Board, Bronze, Load, Silver, Sink
 from catchment.stream.paces import Paces
 
 
@@ -36,7 +36,10 @@ def board_of(connected: Connected, steps: Sequence[Step], paces: Paces) -> Board
         if there is not None:
             found.newest = there.progress.generation
             found.loads.append(Load(0, found.newest, now, now))
-    return Board(bronze, silver)
+    sinks = {
+        step.writes: Sink(Attempts(step), table=step.reads[0]) for step in steps if step.kind in ("publish", "feed")
+    }
+    return Board(bronze, silver, sinks)
 
 
 def _silver(connected: Connected, step: Step, steps: Sequence[Step], paces: Paces) -> Silver:
@@ -50,7 +53,7 @@ def _silver(connected: Connected, step: Step, steps: Sequence[Step], paces: Pace
     return Silver(
         name=step.name,
         attempts=Attempts(step),
-        pace=paces.commit_every if declared.mode == "append" else paces.merge_every,
+        pace=paces.refines(name, declared),
         reads=tuple(read for read in step.reads if read.startswith("bronze.")),
         before=tuple(before),
         as_of=tuple(one for one in before if one in in_time),

@@ -20,10 +20,11 @@ _LEAST_S = 10.0
 
 
 class Tidying:
-    """The one worker that compacts; `run` is its thread."""
+    """The one worker that compacts; `run` is its thread. Of several processes one keeps up the lake: `keeps_up`."""
 
-    def __init__(self, trying: Trying) -> None:
+    def __init__(self, trying: Trying, *, keeps_up: bool = True) -> None:
         self._trying = trying
+        self._keeps_up = keeps_up
         self._last = dict.fromkeys(trying.board.figures, time.monotonic())
         self._upkept = time.monotonic()
 
@@ -34,7 +35,7 @@ class Tidying:
                 if self._trying.ending.is_set():
                     return
                 self._compact(table)
-            if time.monotonic() - self._upkept >= self._trying.paces.upkeep_every:
+            if self._keeps_up and time.monotonic() - self._upkept >= self._trying.paces.upkeep_every:
                 self._keep_up()
 
     def _keep_up(self) -> None:

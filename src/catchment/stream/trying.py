@@ -34,15 +34,28 @@ class Trying:
     tell: Tell
     ending: threading.Event
 
-    def attempt(self, attempts: Attempts, do: Callable[[Doing], bool], **options: object) -> bool | None:
-        """Do it; whether there was anything to do, None where it failed or the stream ends. `options` are `Doing`'s."""
-        step, began = attempts.step, time.monotonic()
-        try:
-            with self.engines.borrowed() as loan:
-                doing = Doing(step, self.connected(step), loan.engine, self.tell, self._stopping, **options)  # type: ignore[arg-type]
+    def stepped(self, attempts: Attempts, do: Callable[[Doing], bool], **options: object) -> bool | None:
+        """A step with an engine, as `attempt`. `options` are `Doing`'s."""
+
+        def once() -> bool:
+            connected = self.connected(attempts.step)
+            with self.engines.borrowed() as loan, connected.lake.at_work():
+                doing = Doing(attempts.step, connected, loan.engine, self.tell, self._stopping, **options)  # type: ignore[arg-type]
                 loan.failed = True
-                loan.did = tried(lambda: do(doing), step, self.tell, ending=self.ending)
+                loan.did = tried(lambda: do(doing), attempts.step, self.tell, ending=self.ending)
                 loan.failed = False
+            return loan.did
+
+        return self._attempt(attempts, once)
+
+    def attempt(self, attempts: Attempts, do: Callable[[], bool]) -> bool | None:
+        """Do it; whether there was anything to do, None where it failed or the stream ends."""
+        return self._attempt(attempts, lambda: tried(do, attempts.step, self.tell, ending=self.ending))
+
+    def _attempt(self, attempts: Attempts, do: Callable[[], bool]) -> bool | None:
+        began = time.monotonic()
+        try:
+            did = do()
         except Stopped:
             return None
         except Exception as error:
@@ -50,8 +63,8 @@ class Trying:
             return None
         finally:
             attempts.busy_s += time.monotonic() - began
-        self._worked(attempts, loan.did)
-        return loan.did
+        self._worked(attempts, did)
+        return did
 
     def connected(self, step: Step) -> Connected:
         """The project on its target; its named points are told as the step's."""

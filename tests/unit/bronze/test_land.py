@@ -265,10 +265,10 @@ def test_what_would_land_can_be_looked_at_and_commits_nothing(bench: Workbench, 
     folder = tmp_path / "preview"
     folder.mkdir()
     pin = table(bench).pin
-    found = arriving(source, source.feeds()[0], table(bench), bench.engine, str(folder))
+    found = arriving(source, source.feeds()[0], bench.lake, bench.engine, str(folder))
     assert found is not None
     files, schema = found
     assert sum(file.rows for file in files) == 2
     assert "id" in schema.names
     assert table(bench).pin == pin
-    assert arriving(ScriptedSource([]), source.feeds()[0], None, bench.engine, str(folder)) is None
+    assert arriving(ScriptedSource([]), source.feeds()[0], bench.lake, bench.engine, str(folder)) is None

@@ -1,0 +1,1 @@
+SELECT transaction_id, status, total FROM {{ source('silver', 'payments') }}

@@ -1,0 +1,196 @@
+"""A topic in several shards: each message lands once, whoever lands which part, and while their number grows."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catchment.bronze.land import Landing
+from catchment.connected import Connected
+from catchment.errors import ConfigError, Conflict
+from catchment.naming import TableName
+from catchment.outlook import steps
+from catchment.project import Project, load_project
+from catchment.records import Message, TopicSpec
+from catchment.run import run
+from catchment.testing.fakes import Heard
+
+PROJECT = """\
+name: shared
+sources:
+  clicks:
+    type: topic
+    streams:
+      events: {{shards: {shards}, from: {begin}}}
+silver:
+  events: {{from: clicks.events, mode: {mode}}}
+"""
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: events
+version: 1.0.0
+status: active
+schema:
+  - name: events
+    properties:
+      - {name: number, logicalType: integer, required: true, primaryKey: true, primaryKeyPosition: 1}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts/events.odcs.yaml").write_text(CONTRACT)
+    written(tmp_path, 1)
+    Connected.of(load_project(tmp_path)).broker.declare([TopicSpec("events", 5)])
+    return tmp_path
+
+
+def written(folder: Path, shards: int, *, begin: str = "earliest", mode: str = "append") -> Project:
+    (folder / "catchment.yaml").write_text(PROJECT.format(shards=shards, begin=begin, mode=mode))
+    return load_project(folder)
+
+
+def send(folder: Path, *numbers: int, partition: int | None = None) -> None:
+    messages = [
+        Message(json.dumps({"number": number}).encode(), partition=number % 5 if partition is None else partition)
+        for number in numbers
+    ]
+    Connected.of(load_project(folder)).broker.write("events", messages)
+
+
+class Process:
+    """One that lands shards as it once read the project."""
+
+    def __init__(self, project: Project) -> None:
+        self.connected = Connected.of(project)
+        self.heard = Heard()
+
+    def land(self, shard: int) -> bool:
+        feed = self.connected.project.feeds_of("clicks.events")[shard]
+        engine, source = self.connected.engine(), self.connected.feeding(feed)
+        try:
+            return Landing("land", feed, source, self.connected.lake, engine, self.heard, lambda: None).run()
+        finally:
+            source.close()
+            engine.close()
+
+
+def landed(folder: Path) -> list[int]:
+    connected = Connected.of(load_project(folder))
+    engine, found = connected.engine(), list[int]()
+    for name in connected.lake.list("bronze"):
+        table = connected.lake.open(name)
+        assert table is not None
+        rows = engine.frame(table.scan()).to_arrow_table().to_pylist() if table.scan().files else []
+        shard = int(name.name.rpartition("__")[2]) if name.name.count("__") == 2 else 0
+        assert {row["_shard"] for row in rows} <= {shard}
+        found += [json.loads(row["document"])["number"] for row in rows]
+    engine.close()
+    return sorted(found)
+
+
+def silver(folder: Path) -> list[int]:
+    project = load_project(folder)
+    assert run(project, None, steps(project, None)) in ("done", "nothing_new")
+    connected = Connected.of(project)
+    table, engine = connected.lake.open(TableName.parse("silver.events")), connected.engine()
+    assert table is not None
+    rows = engine.frame(table.scan()).to_arrow_table().column("number").to_pylist()
+    engine.close()
+    return sorted(rows)
+
+
+def test_each_shard_lands_the_partitions_that_are_its_own(shop: Path) -> None:
+    process = Process(written(shop, 2))
+    send(shop, *range(20))
+    assert process.land(1)
+    assert landed(shop) == [number for number in range(20) if number % 5 in (1, 3)]
+    assert process.land(0)
+    assert not process.land(1)
+    assert landed(shop) == list(range(20))
+    assert silver(shop) == list(range(20))
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_there_can_be_more_shards_and_each_message_lands_once(shop: Path, mode: str) -> None:
+    sent = iter(range(10_000))
+    chance = random.Random(5)
+    for shards in (1, 2, 3, 4, 7):
+        process = Process(written(shop, shards, mode=mode))
+        for _ in range(4):
+            send(shop, *(next(sent) for _ in range(chance.randrange(1, 12))))
+            process.land(chance.randrange(shards))
+        assert silver(shop) == list(range(next(sent)))
+        send(shop, len(silver(shop)))
+    assert silver(shop) == landed(shop)
+
+
+def test_who_goes_by_the_old_number_is_stopped_and_lands_nothing(shop: Path) -> None:
+    old = Process(load_project(shop))
+    send(shop, *range(10))
+    assert old.land(0)
+    new = Process(written(shop, 2))
+    send(shop, *range(10, 20))
+    assert new.land(1)
+    with pytest.raises(ConfigError, match="landed in 2 shards, and the project says 1") as raised:
+        old.land(0)
+    assert raised.value.hint == "write `shards: 2`: there can be more later, never fewer"
+    assert new.land(0)
+    assert landed(shop) == list(range(20))
+
+
+def test_who_reads_while_the_number_grows_loses_and_nothing_lands_twice(shop: Path) -> None:
+    send(shop, *range(10))
+    old = Process(load_project(shop))
+    old.land(0)
+    send(shop, *range(10, 20))
+    new = Process(written(shop, 3))
+    feed = old.connected.project.feeds_of("clicks.events")[0]
+    source, engine = old.connected.feeding(feed), old.connected.engine()
+    read = source.read
+
+    def slow(*arguments: Any) -> Any:
+        for number, batch in enumerate(read(*arguments)):
+            if number == 0:
+                assert new.land(1)
+                assert new.land(2)
+            yield batch
+
+    source.read = slow  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        Landing("land", feed, source, old.connected.lake, engine, Heard(), lambda: None).run()
+    engine.close()
+    assert new.land(0)
+    assert landed(shop) == list(range(20))
+
+
+def test_a_stream_that_begins_behind_what_is_there_loses_nothing_when_it_grows(shop: Path) -> None:
+    send(shop, *range(10))
+    first = Process(written(shop, 1, begin="latest"))
+    assert first.land(0)
+    send(shop, 10, partition=0)
+    assert first.land(0)
+    send(shop, 11, 12)  # partitions of which nothing has landed so far
+    more = Process(written(shop, 2, begin="latest"))
+    assert more.land(0)
+    assert more.land(1)
+    assert landed(shop) == [10, 11, 12]
+
+
+def test_a_plan_tells_what_each_shard_would_bring_and_changes_nothing(shop: Path) -> None:
+    from catchment.outlook import pending
+
+    send(shop, *range(10))
+    Process(load_project(shop)).land(0)
+    send(shop, *range(10, 15))
+    project = written(shop, 2)
+    before = sorted(path for path in (shop / "lake").rglob("*"))
+    told = [one.words for one in pending(project, None, steps(project, None)) if one.step.kind == "land"]
+    assert [words.partition(",")[0] for words in told] == ["3 new messages", "2 new messages"]
+    assert sorted(path for path in (shop / "lake").rglob("*")) == before

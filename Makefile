@@ -43,6 +43,9 @@ bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet
 	$(BIN)/python benchmarks/changes/latency.py
 	$(BIN)/python benchmarks/embedded_log/run.py
 	$(BIN)/python benchmarks/webhooks/run.py
+	$(BIN)/python benchmarks/topic_to_bronze/run.py
+	$(BIN)/python benchmarks/stream_latency/run.py
+	$(BIN)/python benchmarks/stream_latency/run.py --broker kafka
 	$(BIN)/python benchmarks/many_tables/run.py
 	$(BIN)/python benchmarks/growing/increments.py
 	$(BIN)/python benchmarks/growing/fifty_million.py

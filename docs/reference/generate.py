@@ -19,10 +19,12 @@ from catchment.cli.reference import reference
 from catchment.project import json_schema
 from catchment.reading.declaration import (
     ClickHouseStore,
+    Connect,
     Gold,
     GoldLayers,
     Metric,
     ProjectFile,
+    Publish,
     SilverTable,
     Stream,
     Target,
@@ -43,12 +45,14 @@ LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
         )
     ),
     ("`silver.<table>`", SilverTable),
+    ("`silver.<table>.publish`", Publish),
     ("`live.<metric>`", Metric),
     ("`gold`", Gold),
     ("`gold.layers`", GoldLayers),
     ("`stream`", Stream),
     ("`targets.<target>`", Target),
     ("`targets.<target>.live`", ClickHouseStore),
+    ("`targets.<target>.connect`", Connect),
 )
 
 

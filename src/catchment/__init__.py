@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from catchment.opened import OpenProject
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 __all__ = ["__version__", "open"]
 
 

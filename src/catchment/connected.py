@@ -13,7 +13,7 @@ from catchment.errors import ConfigError
 from catchment.project import Project, memory_bytes
 from catchment.reading.declaration import Target
 from catchment.reading.durations import seconds
-from catchment.reading.kinds.keys import Keys, StreamKeys
+from catchment.reading.kinds.keys import Keys
 from catchment.recall import digest
 from catchment.settings import has_references, resolve
 from catchment.silver.definition import LookedUp, Table
@@ -148,7 +148,7 @@ class Connected:
 
     def feeding(self, feed: Feed) -> Source:
         """The source that brings a feed, with no more streams than that takes."""
-        name, _, stream = feed.name.partition(".")
+        name, _, stream = feed.stream.partition(".")
         return self.source(name, stream or None)
 
     def _resolved(self, value: Any, place: str) -> Any:
@@ -160,8 +160,7 @@ class Connected:
         if isinstance(value, list | tuple):
             return [self._resolved(item, place) for item in value]
         if isinstance(value, Keys):
-            late = value.late if isinstance(value, StreamKeys) else ()
-            told = {key: getattr(value, key) for key in type(value).model_fields if key not in late}
+            told = {key: getattr(value, key) for key in type(value).model_fields if key not in value.late}
             return value.model_copy(update=self._resolved(told, place))
         return value
 
@@ -230,6 +229,7 @@ class Connected:
             full=all(self.project.is_full(stream) for stream in declared.streams),
             logs=frozenset(found for found in declared.streams if self.project.sources[found.partition(".")[0]].is_log),
             changes=any(map(self.project.brings_changes, declared.streams)),
+            shards={stream: len(self.project.feeds_of(stream)) for stream in declared.streams},
             wait_s=seconds(declared.wait) or 0,
             function=function,
             lookups={
@@ -338,7 +338,8 @@ class Connected:
 
     def _has_landed(self, silver: str) -> bool:
         """Whether bronze has a row that the silver table, which is not there, would be made of."""
-        bronze = {self.project.feed(stream).table for stream in self.project.silver[silver].streams}
+        streams = self.project.silver[silver].streams
+        bronze = {feed.table for stream in streams for feed in self.project.feeds_of(stream)}
         tables = [self.reads.open(name) for name in bronze]
         return any(table is not None and table.scan().rows for table in tables)
 

@@ -96,6 +96,28 @@ class RowsRefined(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowsPublished(Event):
+    """Rows of silver's commits up to `generation` are in a topic."""
+
+    step: str
+    table: str
+    topic: str
+    rows: int
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsFed(Event):
+    """A live store has taken rows of silver's commits up to `generation`; `anew` says why it took all of them."""
+
+    step: str
+    table: str
+    rows: int
+    generation: int
+    anew: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RowsReplayed(Event):
     """Rows were judged again, out of quarantine or out of a span: `tried` = `passed` + `rejected` + `waiting`."""
 
@@ -221,13 +243,15 @@ class StepFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamStarted(Event):
-    """A run that goes on: the feeds that it follows and the silver tables that it refines, by name."""
+    """A run that goes on: the feeds that it follows and the silver tables that it refines, by name, and where it passes
+    their rows on to: refined topics, live figures."""
 
     run: str
     project: str
     target: str
     feeds: Sequence[str]
     tables: Sequence[str]
+    sinks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,8 +274,9 @@ class StreamProgress(Event):
 
     `rows`, `rejected` since the stream began; `rate` in rows a second over the last minute. Behind are, of bronze, the
     `items` and `bytes` that a source knows of and the seconds since the last read that came to its end began; of silver
-    the bronze `loads` that it has not taken and the seconds since the oldest of them arrived. Latencies, from the
-    beginning of the read that brought a row to the commit of this table, are None where there was none lately.
+    the bronze `loads` that it has not taken and the seconds since the oldest of them arrived; of what rows are passed
+    on to (`topic …`, `live.…`) the loads that silver has and it has not. Latencies, from the beginning of the read that
+    brought a row to the commit of this table, are None where there was none lately.
     """
 
     step: str

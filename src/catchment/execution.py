@@ -46,11 +46,12 @@ class Telling:
 
 
 @contextmanager
-def alone(connected: Connected, tell: Tell) -> Iterator[None]:
-    """A courtesy: two runs at once are told of each other; that they do no harm is the fences' work."""
+def alone(connected: Connected, tell: Tell, part: str = "") -> Iterator[None]:
+    """A courtesy: two runs at once of the same `part` are told of each other; that they do no harm is the fences'
+    work."""
     folder = connected.state
     folder.mkdir(exist_ok=True)
-    with (folder / f"run-{connected.target_name}.lock").open("w") as lock:
+    with (folder / f"run-{connected.target_name}{part}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -120,6 +121,33 @@ class Doing:
 
         feed = self.connected.project.feed(self.step.name)
         return Landing(self.step.id, feed, source, self.connected.lake, self.engine, self.tell, self.stopping).run()
+
+    def publish(self, share: int = 1) -> bool:
+        """Publish what silver has that its refined topic has not; whether there was anything. The memory of one of
+        `share` steps may be taken for it. Who does it often keeps a `publishing.Publishing`."""
+        from catchment.publishing import opened
+
+        with opened(self.connected, self.step.name.partition(".")[2], self.tell, self.step.id, share) as publishing:
+            return publishing.once() > 0
+
+    def feed(self) -> bool:
+        """Feed the live store what silver has that it has not; whether there was anything. Who does it often keeps a
+        `figures.Feeder`."""
+        from catchment.events import RowsFed
+        from catchment.figures import feed_table
+
+        fed = feed_table(self.connected, self.step.name.partition(".")[2])
+        if fed is None:
+            return False
+        told = RowsFed(
+            step=self.step.id,
+            table=f"silver.{fed.feed}",
+            rows=fed.rows,
+            generation=fed.token.generation,
+            anew=fed.anew,
+        )
+        self.tell(told)
+        return True
 
     def refine(self) -> bool:
         """Refine what is new, or do what is ordered; whether there was anything."""

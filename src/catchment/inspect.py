@@ -65,10 +65,11 @@ def write_query(
 ) -> int:
     """What `query` gives as a new file; the number of rows. Raises ConfigError."""
     connected = Connected.of(project, target)
-    tables = _tables(connected, sql, as_of)
-    folder, live = (_figures_of_now(connected, sql) if as_of is None else None) or (contextlib.nullcontext(), {})
-    with folder:
-        return connected.warehouse.export(sql, {**tables, **live}, path, form, gold=as_of is None, told=told)
+    with connected.reads.at_work():
+        tables = _tables(connected, sql, as_of)
+        folder, live = (_figures_of_now(connected, sql) if as_of is None else None) or (contextlib.nullcontext(), {})
+        with folder:
+            return connected.warehouse.export(sql, {**tables, **live}, path, form, gold=as_of is None, told=told)
 
 
 def _figures_of_now(
@@ -302,22 +303,23 @@ def _inputs(
     """Everything a silver table would be made from, by stream, and the columns it has. Raises ConfigError for none."""
     found = []
     for stream in declared.streams:
-        bronze = connected.lake.open(declared.bronze(stream))
-        feed = connected.project.feed(stream)
-        with contextlib.closing(connected.feeding(feed)) as source:
-            fresh = arriving(source, feed, bronze, engine, folder)
-        scans = [] if bronze is None else [bronze.scan()]
-        if fresh is not None:
-            files, schema = fresh
-            scans.append(Scan(files=tuple(file.path for file in files), schema=schema))
+        scans = []
+        for feed in connected.project.feeds_of(stream):
+            bronze = connected.lake.open(feed.table)
+            with contextlib.closing(connected.feeding(feed)) as source:
+                fresh = arriving(source, feed, connected.lake, engine, folder)
+            scans += [] if bronze is None else [bronze.scan()]
+            if fresh is not None:
+                files, schema = fresh
+                scans.append(Scan(files=tuple(file.path for file in files), schema=schema))
         if not scans:
             continue
         schema = pa.unify_schemas([scan.schema for scan in scans])
         rows = of_stream(declared, stream, engine, stacked(engine, [engine.frame(scan) for scan in scans]))
         found.append((stream, rows, schema))
     if not found:
-        tables = ", ".join(str(declared.bronze(stream)) for stream in declared.streams)
-        message = f"{tables} {'is' if len(declared.streams) == 1 else 'are'} empty and no stream brings rows"
+        tables = [str(table) for _, _, table in declared.reads()]
+        message = f"{', '.join(tables)} {'is' if len(tables) == 1 else 'are'} empty and no stream brings rows"
         raise ConfigError(message, hint="catchment plan shows what each stream would bring")
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
@@ -92,6 +93,14 @@ class Source(ABC):
         time.sleep(seconds)
         return False
 
+    def joined(self, feed: Feed, cursors: Sequence[Cursor]) -> Cursor:
+        """Where a shard is read on, told by the cursors of all tables that held its part before.
+
+        Asked only of a stream that is declared with shards.
+        """
+        message = f"{feed.name} has no shards"
+        raise NotImplementedError(message)
+
     @abstractmethod
     def recognize(self, feed: Feed, origins: pa.Table) -> Cursor:
         """The cursor after everything in `origins`, for a table whose own was lost: `_origin`, how many `rows` of each,
@@ -143,7 +152,7 @@ class Broker(ABC):
     @abstractmethod
     def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 10_000) -> Iterator[pa.RecordBatch]:
         """Messages from `offsets` (a partition that is not named: from the first one kept) up to `until`, those not
-        named not at all; in batches of at most so many, in the order of offsets within a partition.
+        named not at all; in batches of at most so many of one partition each, in the order of offsets.
 
         It ends where `until` is reached or nothing more is there; it does not wait. Columns: `records.message_schema`.
         Raises Passed where retention has taken a message that was asked for.
@@ -162,12 +171,48 @@ class Broker(ABC):
         """
 
     @abstractmethod
+    def publication(self, topic: str, name: str) -> Publication:
+        """Open the publication of that name into a topic; every one of the same name that was open is fenced by it.
+
+        Raises ConfigError where there is no such topic, RetryableError where the broker does not answer.
+        """
+
+    @abstractmethod
+    def published(self, topic: str, name: str) -> Mapping[str, Any] | None:
+        """What a publication has last committed as its progress, None where it never did; disturbs nobody."""
+
+    @abstractmethod
     def expire(self, topic: str, now: datetime) -> int:
         """Forget what is older than the topic's retention; how many bytes went. A broker that does so itself: 0."""
 
     @abstractmethod
     def close(self) -> None:
         """Give back what is open; it may be used again after that."""
+
+
+class Publication(ABC):
+    """Writes into one topic in transactions, each with how far its writer has come. One thread at a time.
+
+    Guarantee: messages and progress of a `write` are there together, for everybody, or neither is; who was fenced
+    writes nothing any more. After an error it is closed and opened again: then `progress` says what was committed.
+    """
+
+    @abstractmethod
+    def progress(self) -> Mapping[str, Any] | None:
+        """What the last committed `write` of this name said, whoever made it; None where there was none."""
+
+    @abstractmethod
+    def write(self, messages: Iterable[Message], progress: Mapping[str, Any]) -> None:
+        """All of the messages and the progress, or nothing; durable when it returns, and shown within moments. No
+        message is fine.
+
+        `progress` is small and JSON. Raises Conflict where another publication of the name was opened meanwhile,
+        RetryableError where it is not known whether it was committed, else as `Broker.write` does.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is open."""
 
 
 class Lake(ABC):
@@ -203,6 +248,14 @@ class Lake(ABC):
     @abstractmethod
     def upkeep(self, name: TableName) -> Upkeep | None:
         """Who keeps a table tidy, None where there is no table."""
+
+    @abstractmethod
+    def at_work(self) -> AbstractContextManager[None]:
+        """Until the end of the block nothing is taken that was there at its beginning, whatever the retention is."""
+
+    @abstractmethod
+    def at_work_since(self) -> datetime | None:
+        """When the one began who has been at work for longest, on this machine; None where nobody is."""
 
     @abstractmethod
     def definitions(self) -> Sequence[Leftover]:
@@ -520,9 +573,18 @@ class LiveStore(ABC):
         """How far the feed has come here; None where it has to be fed anew, made by this definition."""
 
     @abstractmethod
-    def feed(self, feed: LiveFeed, rows: pa.RecordBatchReader, token: Token, *, anew: bool = False) -> int:
+    def feed(
+        self,
+        feed: LiveFeed,
+        rows: pa.RecordBatchReader,
+        token: Token,
+        *,
+        anew: bool = False,
+        since: Token | None = None,
+    ) -> int:
         """Take the rows and then the token; how many rows were new. A token that is not after the progress is nothing.
 
+        `since` is the progress that they go on from: where it is another by now, nothing is taken and Conflict raised.
         `rows` have the feed's columns, those of `metric.VERSION`, `metric.DELETED` and `metric.EXPIRES`. With `anew`
         they are all rows: what was there is served until they are whole, then they in its place, in one change.
         """

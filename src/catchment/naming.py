@@ -30,6 +30,17 @@ IDENTITY = ("_stream", "_shard", "_load", "_row")
 # row is not shown ('deleted', 'unchanged'; NULL: it is), and how far a window of one key reaches.
 VALID_FROM, VALID_TO, HIDDEN, UNTIL = "_valid_from", "_valid_to", "_hidden", "_until"
 
+# Headers of a message in a refined topic, all of them text: whose row it is (`stream/shard/load/row`, of bronze), the
+# commit of silver that brought it, what tells the newest of several messages of a key (the first part of a version, of
+# which `_load` and `_row` of the id are the second and third, and the rank the last), and whether the row went
+# ('true' or 'false').
+ROW_ID = "catchment-id"
+ROW_COMMIT = "catchment-commit"
+ROW_LATEST = "catchment-latest"
+ROW_RANK = "catchment-rank"
+ROW_DELETED = "catchment-deleted"
+ROW_HEADERS = (ROW_ID, ROW_COMMIT, ROW_LATEST, ROW_RANK, ROW_DELETED)
+
 # Delta and Spark refuse these in column names; our own columns begin with an underscore and one of these words.
 _FORBIDDEN = re.compile(r"[ ,;{}()\n\t=]+")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -55,9 +66,15 @@ class TableName:
         return cls(layer, name)
 
 
+def shard(stream: str, number: int) -> str:
+    """The name of a shard of a stream: `source.stream`, `source.stream/1` …"""
+    return f"{stream}/{number}" if number else stream
+
+
 def bronze_table(feed: str) -> TableName:
-    """The bronze table of feed `source.stream`."""
-    return TableName("bronze", feed.replace(".", "__"))
+    """The bronze table of feed `source.stream`, or of its shard `source.stream/1`."""
+    # No name has two underscores, so that no stream's table is called as another's shard.
+    return TableName("bronze", feed.replace(".", "__").replace("/", "__"))
 
 
 def changes_table(source: str) -> TableName:
@@ -72,6 +89,11 @@ def silver_table(name: str) -> TableName:
 def quarantine_table(silver: TableName) -> TableName:
     """Where the rejected rows of a silver table wait."""
     return TableName("quarantine", silver.name)
+
+
+def publication(project: str, target: str, table: str) -> str:
+    """Under what name a silver table of a project on a target is published, whatever its topic is called."""
+    return f"{project}.{target}.{silver_table(table)}"
 
 
 def is_name(text: str) -> bool:

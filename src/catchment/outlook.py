@@ -32,10 +32,14 @@ _GOLD = "gold"
 
 def steps(project: Project, target: str | None, select: Sequence[str] = ()) -> tuple[Step, ...]:
     """The plan of a selection; gold waits only for the silver tables that its models read, and an environment lands
-    nothing."""
+    nothing and publishes nothing but its own gold."""
     connected = Connected.of(project, target)
     found = plan(connected.project, select, gold_reads=connected.gold_reads())
-    return found if connected.environment is None else tuple(step for step in found if step.kind != "land")
+    return found if connected.environment is None else tuple(step for step in found if not _is_outside(step))
+
+
+def _is_outside(step: Step) -> bool:
+    return step.kind == "land" or (step.kind == "publish" and step.name != _GOLD)
 
 
 def pending(project: Project, target: str | None, steps: Sequence[Step]) -> Sequence[Pending]:
@@ -91,8 +95,9 @@ class _Outlook:
         told: Mapping[str, Callable[[Step, Sequence[str]], Pending]] = {
             "land": self._land,
             "refine": self._refine,
+            "publish": self._publish if step.name == _GOLD else self._publish_rows,
+            "feed": self._feed,
             "model": self._model,
-            "publish": self._publish,
         }
         return told[step.kind](step, waits)
 
@@ -100,6 +105,10 @@ class _Outlook:
         """Let go of the outside."""
         for source in self._sources.values():
             source.close()
+        if "live_store" in self.connected.__dict__:
+            self.connected.live_store.close()
+        if "broker" in self.connected.__dict__:
+            self.connected.broker.close()
 
     @cached_property
     def recall(self) -> Recall:
@@ -136,7 +145,12 @@ class _Outlook:
         if name not in self._sources:
             self._sources[name] = self.connected.source(name)
         glance, since = self._glance(feed.table), None
-        if glance is not None and (value := glance.progress.cursors.get("land")) is not None:
+        if feed.shards > 1:
+            from catchment.bronze.sharing import Sharing
+
+            lake = self.connected.lake
+            since = Sharing(lake, feed, self._sources[name]).since(lake.open(feed.table))
+        elif glance is not None and (value := glance.progress.cursors.get("land")) is not None:
             since = Cursor(value, self.connected.lake.seen(feed.table, glance.progress))
         return self._sources[name].describe(feed, since)
 
@@ -144,7 +158,7 @@ class _Outlook:
         table = self.connected.silver(step.name.partition(".")[2])
         silver = self._glance(naming.silver_table(table.name))
         progress = silver.progress if silver is not None else Progress()
-        inputs = list(dict.fromkeys(map(table.bronze, table.streams)))
+        inputs = list(dict.fromkeys(bronze for _, _, bronze in table.reads()))
         found = self._differences(table, progress)
         changed = tuple((difference.words, difference.effect) for difference in found)
         if found:
@@ -219,6 +233,27 @@ class _Outlook:
 
     def _publish(self, step: Step, waits: Sequence[str]) -> Pending:
         return Pending(step, bool(waits), "after model" if waits else _NOTHING_NEW)
+
+    def _publish_rows(self, step: Step, waits: Sequence[str]) -> Pending:
+        from catchment.publishing import standing
+
+        found = standing(self.connected, step.name.partition(".")[2])
+        if not found.behind:
+            return Pending(step, bool(waits), _after(waits) if waits else _NOTHING_NEW)
+        commits = f"{found.behind:,} commit{'' if found.behind == 1 else 's'}"
+        words = f"{'all ' if found.is_new else ''}{commits} of silver into topic {found.topic}"
+        return Pending(step, True, words)
+
+    def _feed(self, step: Step, waits: Sequence[str]) -> Pending:
+        if waits:
+            return Pending(step, True, _after(waits))
+        from catchment import figures
+
+        behind = figures.lacking(self.connected, step.name.partition(".")[2])
+        if behind is None:
+            return Pending(step, True, "never fed")
+        commits = f"{behind:,} commit{'' if behind == 1 else 's'} of silver"
+        return Pending(step, bool(behind), commits if behind else _NOTHING_NEW)
 
 
 def _after(waits: Sequence[str]) -> str:

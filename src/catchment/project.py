@@ -10,7 +10,7 @@ from typing import Any
 
 from catchment.contract import Contract
 from catchment.errors import ConfigError, Problem, ProjectProblems
-from catchment.naming import bronze_table, changes_table, did_you_mean, is_name
+from catchment.naming import bronze_table, changes_table, did_you_mean, is_name, shard
 from catchment.reading.declaration import (
     FILE,
     MEMORY,
@@ -105,15 +105,25 @@ class Project:
         return tuple(f"{source}.{stream}" for source, found in self.sources.items() for stream in found.streams)
 
     def feeds(self) -> tuple[Feed, ...]:
-        """What lands, in the order of the file: every stream, and every log of several."""
-        return tuple(dict.fromkeys(self.feed(stream) for stream in self.streams()))
+        """What lands, in the order of the file: every stream or its shards, and every log of several."""
+        return tuple(dict.fromkeys(feed for stream in self.streams() for feed in self.feeds_of(stream)))
+
+    def feeds_of(self, stream: str) -> tuple[Feed, ...]:
+        """What lands the stream `source.stream`: mostly one feed, several where it has shards."""
+        source, _, name = stream.partition(".")
+        found = self.sources[source]
+        if found.is_log:
+            return (Feed(source, changes_table(source)),)
+        count = found.streams[name].split
+        names = [shard(stream, number) for number in range(count)]
+        return tuple(Feed(feed, bronze_table(feed), number, count) for number, feed in enumerate(names))
 
     def feed(self, name: str) -> Feed:
-        """What lands the stream `source.stream`; the log `source` where that is one."""
-        source = name.partition(".")[0]
-        if self.sources[source].is_log:
-            return Feed(source, changes_table(source))
-        return Feed(name, bronze_table(name))
+        """The feed of that name, `source.stream` or `source.stream/1`; the log `source` where that is one."""
+        stream, _, number = name.partition("/")
+        if not stream.partition(".")[2]:
+            return Feed(stream, changes_table(stream))
+        return self.feeds_of(stream)[int(number or 0)]
 
 
 def load_project(folder: Path) -> Project:

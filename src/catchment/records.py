@@ -51,10 +51,17 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Feed:
-    """What lands in one bronze table: one stream, or one log of several."""
+    """What lands in one bronze table: one stream, one of its `shards`, or one log of several streams."""
 
-    name: str  # source.stream; the source's name for a log of several
+    name: str  # source.stream, source.stream/1 for a shard after the first; the source's name for a log of several
     table: TableName
+    shard: int = 0
+    shards: int = 1
+
+    @property
+    def stream(self) -> str:
+        """`source.stream`, whichever shard of it this is."""
+        return self.name.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -376,8 +383,8 @@ class Verdict:
 class Step:
     """One thing to do: reads named tables, writes one table; doing it twice changes nothing."""
 
-    kind: Literal["land", "refine", "model", "publish"]
-    name: str  # feed for land, table for refine, "gold" for model and publish
+    kind: Literal["land", "refine", "publish", "feed", "model"]
+    name: str  # feed for land, table for refine, "gold" for model and publish; silver table or live feed for the others
     reads: tuple[str, ...] = ()
     writes: str = ""
 

@@ -12,7 +12,17 @@ from catchment.errors import ConfigError, MissingExtra
 from catchment.naming import did_you_mean
 
 Role = Literal[
-    "sources", "marks", "finders", "loaders", "brokers", "registries", "lakes", "engines", "warehouses", "stores"
+    "sources",
+    "marks",
+    "finders",
+    "loaders",
+    "goers",
+    "brokers",
+    "registries",
+    "lakes",
+    "engines",
+    "warehouses",
+    "stores",
 ]
 
 _OURS: dict[tuple[Role, str], str] = {
@@ -20,6 +30,7 @@ _OURS: dict[tuple[Role, str], str] = {
     ("marks", "files"): "catchment.sources.files.listing:mark",
     ("sources", "delta"): "catchment.sources.delta:DeltaSource",
     ("marks", "delta"): "catchment.sources.files.listing:log_mark",
+    ("sources", "iceberg"): "catchment.sources.iceberg:IcebergSource",
     ("sources", "postgres"): "catchment.sources.postgres.source:PostgresSource",
     ("sources", "postgres_changes"): "catchment.sources.postgres_changes.source:PostgresChangesSource",
     ("sources", "sql"): "catchment.sources.sql.source:SqlSource",
@@ -35,6 +46,7 @@ _OURS: dict[tuple[Role, str], str] = {
     ("loaders", "postgres"): "catchment.generate.postgres:load",
     ("loaders", "mongodb"): "catchment.generate.mongodb:load",
     ("loaders", "redis"): "catchment.generate.redis:load",
+    ("goers", "postgres"): "catchment.generate.into_postgres:IntoPostgres",
     ("sources", "dlt"): "catchment.sources.dlt.source:DltSource",
     ("sources", "singer"): "catchment.sources.singer.source:SingerSource",
     ("sources", "topic"): "catchment.sources.topic.source:TopicSource",

@@ -125,8 +125,7 @@ def _verdicts(connected: Connected, engine: Engine[Any], silver: TableName) -> d
 def _input(connected: Connected, declared: Table, progress: Progress) -> tuple[int, int]:
     """(rows that were taken of all streams, loads that were not)."""
     landed = behind = 0
-    for stream in declared.streams:
-        name = declared.bronze(stream)
+    for _, _, name in declared.reads():
         bronze = connected.lake.open(name)
         if bronze is not None:
             taken = int(progress.cursors.get("refine", {}).get(str(name), 0))

@@ -15,8 +15,8 @@ from catchment.naming import did_you_mean
 # In the order in which a newcomer meets them.
 COMMANDS = (
     *("init", "demo", "generate", "sources", "peek", "check", "test", "plan", "run", "stream"),
-    *("receive", "preview", "status", "quality", "query", "export", "compare", "live", "lineage", "impact"),
-    *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain", "topics", "gold", "docs"),
+    *("receive", "preview", "status", "quality", "query", "export", "compare", "publish", "live", "lineage", "impact"),
+    *("quarantine", "backfill", "rewind", "restore", "adopt", "maintain", "topics", "connect", "gold", "docs"),
 )
 
 

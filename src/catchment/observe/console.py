@@ -12,7 +12,9 @@ from catchment.events import (
     GoldBuilt,
     GoldPublished,
     Noticed,
+    RowsFed,
     RowsLanded,
+    RowsPublished,
     RowsRefined,
     RowsReplayed,
     RunFinished,
@@ -72,6 +74,7 @@ class _Step:
     deed: tuple[str, str] | None = None  # what a step did that is about no rows: its verb, and in words
     gold: GoldBuilt | None = None
     build: int | None = None
+    into: list[str] = field(default_factory=list)  # where rows of silver went: topics, or a live store
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def figures(self, kind: str) -> tuple[str, str]:
@@ -89,6 +92,8 @@ class _Step:
                 _some(self.deleted, "deleted"),
                 _some(self.filtered, "filtered out"),
             )
+        if self.into:
+            return plural(self.rows, "row"), _listed(*self.into)
         if self.gold is not None:
             passed = self.gold.tests - self.gold.failures - self.gold.warnings
             return plural(self.gold.models, "model"), _listed(
@@ -209,6 +214,12 @@ class Console(Listener):
         elif isinstance(event, RowsReplayed):
             step.rows, step.rejected = step.rows + event.passed, step.rejected + event.rejected
             step.waiting += event.waiting
+        elif isinstance(event, RowsPublished):
+            step.rows += event.rows
+            step.into.append(f"into {event.topic}")
+        elif isinstance(event, RowsFed):
+            step.rows += event.rows
+            step.into.append("anew" if event.anew else "into the live store")
         elif isinstance(event, GoldBuilt):
             step.gold, self.totals.built = event, event.models
         elif isinstance(event, GoldPublished):

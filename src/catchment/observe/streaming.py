@@ -71,6 +71,7 @@ class StreamConsole(Listener):
         streams, tables = plural(len(event.feeds), "stream"), plural(len(event.tables), "silver table")
         following = f"following {streams} into {tables}" if event.feeds else f"refining {tables}"
         following = following if event.tables else f"following {streams}"
+        following += f", passed on to {', '.join(event.sinks)}" if event.sinks else ""
         self._line(f"{event.project} · target {event.target} · {following}   (Ctrl-C stops cleanly)")
 
     def _count(self, event: RowsLanded | RowsRefined) -> None:
@@ -86,7 +87,8 @@ class StreamConsole(Listener):
 
     def _progress(self, event: StreamProgress) -> None:
         self._tables[event.table] = event
-        known = 0 if self._started is None else len(self._started.feeds) + len(self._started.tables)
+        told = self._started
+        known = 0 if told is None else len(told.feeds) + len(told.tables) + len(told.sinks)
         if len(self._tables) < known:
             return
         tables, self._tables = list(self._tables.values()), {}
@@ -102,14 +104,16 @@ class StreamConsole(Listener):
 
     def _standing(self, tables: list[StreamProgress]) -> str:
         bronze = [table for table in tables if table.table.startswith("bronze.")]
-        silver = [table for table in tables if not table.table.startswith("bronze.")]
-        latencies = [table.latency_p95_s for table in silver if table.latency_p95_s is not None]
+        silver = [table for table in tables if table.table.startswith("silver.")]
+        sinks = [table for table in tables if table not in bronze and table not in silver]
+        latencies = [table.latency_p95_s for table in (*silver, *sinks) if table.latency_p95_s is not None]
         refined, rejected = sum(table.rows for table in silver), sum(table.rejected for table in silver)
         items = sum(table.behind_items for table in bronze)
         parts = [
             f"{sum(table.rate for table in bronze or silver):,.0f} rows/s",
             f"bronze {seconds(max(table.behind_s for table in bronze))} behind" if bronze else "",
             f"silver {seconds(max(table.behind_s for table in silver))} behind" if silver else "",
+            f"passed on {seconds(max(table.behind_s for table in sinks))} behind" if sinks else "",
             f"p95 {seconds(max(latencies))}" if latencies else "",
             f"rejected {share(rejected / (refined + rejected))}" if rejected else "",
             f"lag {items:,}" if items else "",

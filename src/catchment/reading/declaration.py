@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, SerializeAsAny, create_model, field_validator, model_validator
 
+from catchment.reading.durations import pace
 from catchment.reading.kinds import KINDS
 from catchment.reading.kinds.keys import Keys, SourceKeys, length
 from catchment.settings import has_references
@@ -24,10 +25,42 @@ class AsOf(Keys):
     as_of: Annotated[str, Field(min_length=1, description="The timestamp column of the first frame.")]
 
 
+class Publish(Keys):
+    """A silver table's rows as messages of a topic, each once, for applications."""
+
+    topic: Annotated[str, Field(min_length=1, description="The topic; made where it is not there.")]
+    key: Annotated[
+        str | list[str] | None,
+        Field(
+            description="The column whose value is a message's key, or a list of them; by default the contract's key,"
+            " else what tells a row apart from all others."
+        ),
+    ] = None
+    format: Annotated[
+        Literal["json", "avro"],
+        Field(description="What a message is: a JSON object, or Avro by a schema in the target's `registry`."),
+    ] = "json"
+    deletes: Annotated[
+        Literal["row", "tombstone"],
+        Field(
+            description="What tells that a key went: its last row, with a header that says so; or a message without a"
+            " value, by which a compacted topic forgets the key."
+        ),
+    ] = "row"
+    rejects: Annotated[
+        str | None, Field(min_length=1, description="A topic for the rows that are rejected, each with its reasons.")
+    ] = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """`key` as a list; empty where nothing is said."""
+        return () if self.key is None else (self.key,) if isinstance(self.key, str) else tuple(self.key)
+
+
 class SilverTable(Keys):
     """A typed, checked table: what its contract says, made from one stream or several."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"publish", "keys", "window"})
+    planned: ClassVar[frozenset[str]] = frozenset({"keys", "window"})
 
     from_: Annotated[
         str | list[str],
@@ -81,6 +114,19 @@ class SilverTable(Keys):
             " a table of mode history.",
         ),
     ] = {}
+
+    publish: Annotated[
+        str | Publish | None,
+        Field(
+            description="A topic into which its rows are published, each once: `publish: user_events.refined`, or"
+            " `{topic: user_events.refined, key: user_id}`."
+        ),
+    ] = None
+
+    @property
+    def published(self) -> Publish | None:
+        """`publish` as a mapping."""
+        return Publish(topic=self.publish) if isinstance(self.publish, str) else self.publish
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -181,6 +227,21 @@ class ClickHouseStore(Keys):
             " `https://user:password@host:8443/live`, best as `${env:CLICKHOUSE_URL}`.",
         ),
     ]
+    through: Annotated[
+        Literal["insert", "topic"],
+        Field(
+            description="How rows come there: `insert`, by Catchment; or `topic`, after a first feeding ClickHouse"
+            " reads the refined topics of the tables itself."
+        ),
+    ] = "insert"
+    broker: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="`topic`: where ClickHouse reaches the broker, such as `broker-1:9092`; by default where the"
+            " target does.",
+        ),
+    ] = None
 
     @field_validator("url")
     @classmethod
@@ -200,7 +261,8 @@ class KafkaBroker(Keys):
         dict[str, str],
         Field(
             description="Settings of librdkafka by their own names, such as `security.protocol: SASL_SSL`,"
-            " `sasl.mechanisms: SCRAM-SHA-512`, `sasl.username` and `sasl.password: ${env:KAFKA_PASSWORD}`."
+            " `sasl.mechanisms: SCRAM-SHA-512`, `sasl.username` and `sasl.password: ${env:KAFKA_PASSWORD}`. With"
+            " `sasl.mechanisms: AWS_MSK_IAM` tokens for Amazon MSK are signed with the credentials that AWS finds."
         ),
     ] = {}
 
@@ -223,6 +285,32 @@ class Registry(Keys):
         if self.username is not None and self.token is not None:
             message = "a username or a token, not both"
             raise ValueError(message, "remove one of them")
+        return self
+
+
+class Connect(Keys):
+    """Kafka Connect, a worker or a cluster of them."""
+
+    url: Annotated[str, Field(min_length=1, description="Its REST interface: `http://connect:8083`.")]
+    username: Annotated[str | None, Field(description="Whom it lets in, by name and password.")] = None
+    password: Annotated[str | None, Field(description="`${env:CONNECT_PASSWORD}`.")] = None
+    secrets: Annotated[
+        Literal["here", "worker"],
+        Field(
+            description="Who looks up `${env:NAME}` in a connector's keys: `here`, `catchment connect apply`, and"
+            " Connect then keeps the value; `worker`, each worker in its own environment (it needs"
+            " `config.providers=env`), so that nobody else has it."
+        ),
+    ] = "here"
+
+    @model_validator(mode="after")
+    def _both(self) -> Connect:
+        if (self.username is None) != (self.password is None):
+            message = "a username needs a password, and a password a username"
+            raise ValueError(message, "write both, or neither")
+        if not has_references(self.url) and not self.url.startswith(("http://", "https://")):
+            message = "the address of Connect begins with neither http:// nor https://"
+            raise ValueError(message, "write url: http://host:8083")
         return self
 
 
@@ -281,6 +369,9 @@ class Target(Keys):
         Registry | None,
         Field(description="The schema registry of its messages, for streams of format `avro` and `protobuf`."),
     ] = None
+    connect: Annotated[
+        Connect | None, Field(description="Kafka Connect, which runs the connectors of sources: `catchment connect`.")
+    ] = None
     memory: Annotated[
         str, Field(pattern=rf"{MEMORY}|\$\{{", description="How much the engine may take, such as `2GB` or `512MiB`.")
     ] = "2GB"
@@ -320,25 +411,38 @@ class Stream(Keys):
         str,
         Field(description="How often at most a silver table of any other mode does: its touched files are rewritten."),
     ] = "60s"
+    flush: Annotated[
+        str,
+        Field(
+            description="How often at most what is published, or what live figures are made of, is passed on, and the"
+            " tables of mode `append` that it comes from get a commit; where `commit_every` is less, that counts."
+        ),
+    ] = "250ms"
     compact_every: Annotated[str, Field(description="How often small files are joined.")] = "5 minutes"
     compact_files: Annotated[
         int, Field(ge=1, description="So many commits of a table are compacted sooner than `compact_every`.")
     ] = 256
     upkeep_every: Annotated[
         str, Field(description="How often what is older than `retention` is taken away, as `catchment maintain` does.")
-    ] = "1 hour"
+    ] = "5 minutes"
     retention: Annotated[
         str,
         Field(
-            description="How long old versions of tables can be read and restored while a stream goes on, an hour at"
-            " least. Each commit is an entry in a log and a file of state until then."
+            description="How long old versions of tables can be read and restored while a stream goes on, a minute at"
+            " least. Each commit is an entry in a log and a file of state until then. What somebody who is at work on"
+            " this machine reads stays, however long that takes."
         ),
-    ] = "1 day"
+    ] = "15 minutes"
 
-    @field_validator("commit_every", "merge_every", "compact_every", "upkeep_every", "retention")
+    @field_validator("compact_every", "upkeep_every", "retention")
     @classmethod
     def _lengths(cls, text: str) -> str:
         return length(text, "30s")
+
+    @field_validator("commit_every", "merge_every", "flush")
+    @classmethod
+    def _paces(cls, text: str) -> str:
+        return text if pace(text) else length(text, "30s or 250ms")
 
 
 class ProjectFile(Keys):

@@ -10,6 +10,12 @@ _DURATION = re.compile(
 )
 
 
+def pace(text: str) -> float | None:
+    """A length of time in seconds, which may be in milliseconds: `250ms`; None where the text is none."""
+    found = re.fullmatch(r"\s*([0-9]+)\s*(?:ms|milliseconds?)\s*", text, re.IGNORECASE)
+    return seconds(text) if found is None else int(found[1]) / 1000
+
+
 def seconds(text: str) -> int | None:
     """A length of time in seconds, None where the text is none."""
     found = _DURATION.fullmatch(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catchment.contract import Contract
 from catchment.errors import ConfigError, Problem
-from catchment.reading import live, pointers, shape, tables, targets, topics
+from catchment.reading import connect, live, pointers, refined, shape, tables, targets, topics
 from catchment.reading.declaration import FILE, ProjectFile
 from catchment.reading.documents import Findings, Node, decode, parse
 
@@ -24,6 +24,8 @@ def read(folder: Path) -> tuple[ProjectFile | None, dict[str, Contract], list[Pr
     tables.follow(reading)
     targets.follow(reading)
     topics.follow(reading)
+    refined.follow(reading)
+    connect.follow(reading)
     live.follow(reading)
     contracts = {table: found for table, found in reading.contracts.items() if found is not None}
     return document, contracts, sort([*findings.problems, *reading.contract_problems])

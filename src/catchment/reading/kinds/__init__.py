@@ -16,6 +16,7 @@ from catchment.reading.kinds.keys import Keys, SourceKeys, StreamKeys
 _PLACES = {
     "files": "files:FilesSource",
     "delta": "delta:DeltaSource",
+    "iceberg": "iceberg:IcebergSource",
     "postgres": "postgres:PostgresSource",
     "postgres_changes": "postgres_changes:PostgresChangesSource",
     "sql": "sql:SqlSource",

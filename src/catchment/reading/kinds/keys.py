@@ -22,6 +22,9 @@ class Keys(BaseModel):
     # Named in the design and not built, so that whoever writes them learns that they do nothing.
     planned: ClassVar[frozenset[str]] = frozenset()
 
+    # Keys that a run never needs, so that references in them are not resolved for it.
+    late: ClassVar[frozenset[str]] = frozenset()
+
     # A source as it may stand below `sources` in catchment.yaml, for people.
     example: ClassVar[str] = ""
 
@@ -37,9 +40,6 @@ def length(text: str, example: str) -> str:
 class StreamKeys(Keys):
     """A stream of any source."""
 
-    # Keys that a run never needs, so that references in them are not resolved for it.
-    late: ClassVar[frozenset[str]] = frozenset()
-
     def warnings(self) -> Iterable[tuple[str, str, str]]:
         """What is allowed and deserves a word: the key, what about it, what to do instead."""
         return ()
@@ -48,6 +48,11 @@ class StreamKeys(Keys):
     def is_whole(self) -> bool:
         """Each load of it is all that there is, so that a key which is not in the newest one was deleted."""
         return False
+
+    @property
+    def split(self) -> int:
+        """Into how many bronze tables it lands, so that several processes can land it."""
+        return 1
 
     @property
     def beside(self) -> tuple[str, ...]:

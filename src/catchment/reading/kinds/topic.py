@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from catchment.reading.kinds.connectors import DebeziumMongo, DebeziumPostgres, Jdbc, OfTopics
 from catchment.reading.kinds.keys import SourceKeys, StreamKeys
 from catchment.settings import has_references
 
@@ -64,6 +65,27 @@ class TopicStream(StreamKeys):
         ),
     ] = "row"
 
+    shards: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="Into how many bronze tables it lands, partition by partition, so that several processes can"
+            " land it at the same time. There can be more later, never fewer.",
+        ),
+    ] = 1
+    via: Annotated[
+        Literal["connect"] | None,
+        Field(
+            description="`connect`: the source's `connector` moves its messages, into the topic or out of it; without"
+            " it whoever writes the topic does, and it is read from the broker."
+        ),
+    ] = None
+
+    @property
+    def split(self) -> int:
+        return self.shards
+
     @property
     def brings_documents(self) -> bool:
         return self.format != "text"
@@ -91,6 +113,13 @@ class TopicStream(StreamKeys):
         return self
 
     @model_validator(mode="after")
+    def _one_order(self) -> TopicStream:
+        if self.brings_changes and self.shards > 1:
+            message = "changes as Debezium tells them land in one table, in one order"
+            raise ValueError(message, "remove `shards`")
+        return self
+
+    @model_validator(mode="after")
     def _tombstones(self) -> TopicStream:
         if self.brings_changes and "tombstones" in self.model_fields_set:
             message = "`tombstones` says nothing of Debezium's: each follows a delete, and is left out"
@@ -112,4 +141,35 @@ clicks:
 """
 
     type: Literal["topic"]
+    connector: Annotated[
+        OfTopics | None,
+        Field(description="The connector of Kafka Connect that moves the messages of streams with `via: connect`."),
+    ] = None
     streams: Annotated[dict[str, TopicStream], Field(min_length=1, description="What it gives, by name.")]
+
+    @model_validator(mode="after")
+    def _by_connect(self) -> TopicSource:
+        by_connect = {name: stream for name, stream in self.streams.items() if stream.via is not None}
+        if self.connector is None and by_connect:
+            message = f"stream `{next(iter(by_connect))}` comes via connect, and the source has no connector"
+            raise ValueError(message, "write connector: {type: s3, bucket: …} at the source, or another type")
+        if self.connector is not None and not by_connect:
+            message = "there is a connector, and no stream comes by it"
+            raise ValueError(message, "write via: connect at the streams that do, or remove the connector")
+        if isinstance(self.connector, DebeziumPostgres | DebeziumMongo | Jdbc):
+            _prefixed(self.connector, by_connect)
+        return self
+
+
+def _prefixed(connector: DebeziumPostgres | DebeziumMongo | Jdbc, streams: dict[str, TopicStream]) -> None:
+    """Raises ValueError where a topic is not one that the connector writes, or is not read as it writes it."""
+    wanted = "json" if isinstance(connector, Jdbc) else "debezium"
+    begins = connector.prefix if isinstance(connector, Jdbc) else f"{connector.prefix}."
+    for name, stream in streams.items():
+        topic = stream.topic or name
+        if not has_references(f"{topic}{begins}") and (not topic.startswith(begins) or topic == begins):
+            message = f"stream `{name}` reads topic {topic}, and the connector writes those that begin with {begins}"
+            raise ValueError(message, f"write topic: {begins}" + ("table" if wanted == "json" else "schema.table"))
+        if stream.format != wanted:
+            message = f"stream `{name}` is of format {stream.format}, and {connector.type} writes {wanted}"
+            raise ValueError(message, f"write format: {wanted}")

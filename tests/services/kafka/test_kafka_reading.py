@@ -39,6 +39,36 @@ def read(broker: Broker, topic: str, offsets: dict[int, int], until: dict[int, i
     return found
 
 
+def test_a_partition_that_was_let_go_of_takes_no_message_from_the_others(kafka: Kafka) -> None:
+    broker = KafkaBroker(kafka.address)
+    topic, count = new_topic(broker, 2), {0: 0, 1: 0}
+
+    def put(partition: int, more: int) -> None:
+        sent = range(count[partition], count[partition] + more)
+        broker.write(topic, [Message(f"{partition}-{number}".encode(), partition=partition) for number in sent])
+        count[partition] += more
+
+    def whole(partition: int, first: int) -> None:
+        found = read(broker, topic, {partition: first}, {partition: count[partition]})
+        assert found == {partition: [(n, f"{partition}-{n}".encode()) for n in range(first, count[partition])]}
+
+    put(0, 10)
+    put(1, 10)
+    read(broker, topic, {}, dict(count))
+    assert not broker.wait(topic, dict(count), 1.0)
+    put(0, 1500)
+    time.sleep(1.1)  # how long it is known where partitions end
+    put(1, 3000)
+    whole(0, 10)
+    for _ in range(4):
+        begin = count[0]
+        put(0, 1700)
+        put(1, 1733)
+        whole(0, begin)
+    whole(1, 10)
+    broker.close()
+
+
 class Script:
     """Writes, commits and aborts at random; knows what is to be seen."""
 

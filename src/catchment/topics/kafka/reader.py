@@ -53,6 +53,7 @@ class Reader:
             logger=log,
         )
         self._at: dict[tuple[str, int], int] = {}  # the next offset to hand on
+        self._assigned: frozenset[tuple[str, int]] = frozenset()  # what the library brings messages of
         self._ended: dict[tuple[str, int], int] = {}  # where the library has met the end of a partition
         self._waiting: list[Message] = []  # taken from the library and not handed on
 
@@ -72,8 +73,11 @@ class Reader:
         wanted = {(topic, number): start for number, start in places.items()}
         others = self._at.keys() - wanted.keys()
         idle = all(self._ended.get(place, -1) >= self._at[place] for place in others)
-        if not idle or not wanted.items() <= self._at.items():
+        # One that was let go of still brings messages, which would pass for those of the others.
+        is_all = self._assigned <= self._at.keys()
+        if not idle or not is_all or not wanted.items() <= self._at.items():
             self._at, self._ended, self._waiting = wanted, {}, []
+            self._assigned = frozenset(wanted)
             self._consumer.assign([TopicPartition(topic, number, start) for (_, number), start in wanted.items()])
 
     def wait(self, topic: str, places: Mapping[int, int], seconds: float) -> bool:
@@ -96,7 +100,7 @@ class Reader:
         self._go(topic, {number: start for number, (start, _) in ranges.items()})
         left = {number: end for number, (_, end) in ranges.items()}
         gathered = {number: _Gathered(number, messages) for number in left}
-        several = len(self._at) > 1
+        several = len(self._assigned) > 1
         heard = time.monotonic()
         while left:
             some = any(one.count for one in gathered.values())

@@ -201,6 +201,19 @@ def test_loads_that_nobody_takes_are_remembered_in_bounded_memory(monkeypatch: p
     assert all(one.last < other.first for one, other in zip(list(loads), list(loads)[1:], strict=False))
 
 
+def test_a_load_that_was_never_made_is_no_place_to_stop_at() -> None:
+    found = board()
+    read(found, USERS, 1)
+    take(found)
+    read(found, EVENTS, 1, 2)
+    with found.changed:
+        found.bronze[USERS].read_until = found.bronze[EVENTS].loads[-1].at  # what landed until then may be taken
+    # Number 3 was claimed by somebody who died.
+    read(found, EVENTS, 4)
+    taken = take(found)["silver.events"]
+    assert taken == {EVENTS: 2}
+
+
 def test_what_silver_takes_is_passed_on_and_kept_where_that_fails() -> None:
     step = Step(kind="feed", name="live.users", reads=("silver.users",), writes="live.users")
     sink = Sink(Attempts(step, tries=1), table="silver.users")

@@ -41,6 +41,8 @@ class StreamConsole(Listener):
         self._drawn = False
         self._started: StreamStarted | None = None
         self._tables: dict[str, StreamProgress] = {}
+        self._last: list[StreamProgress] = []
+        self._failing: set[str] = set()
         self._said: tuple[datetime | None, tuple[int, int]] = (None, (0, 0))
         self._idle = False
         self._landed = 0
@@ -62,7 +64,9 @@ class StreamConsole(Listener):
         elif isinstance(event, RunFinished):
             self._end(event)
         else:
-            words = _aside(event)
+            if isinstance(event, StepFailing | StepRecovered):
+                (self._failing.add if isinstance(event, StepFailing) else self._failing.discard)(event.step)
+            words = self._ready(event) if isinstance(event, StreamReady) else _aside(event)
             if words is not None:
                 self._line(f"  {event.at:%H:%M:%S}  {words}")
 
@@ -83,6 +87,10 @@ class StreamConsole(Listener):
             if event.rejected:
                 self._rejected[event.table] = self._rejected.get(event.table, 0) + event.rejected
 
+    def _ready(self, event: StreamReady) -> str:
+        rest = f", but for what {', '.join(sorted(self._failing))} would bring" if self._failing else ""
+        return f"ready after {seconds(event.seconds)}: everything that was there is in silver{rest}"
+
     # How it stands.
 
     def _progress(self, event: StreamProgress) -> None:
@@ -92,6 +100,7 @@ class StreamConsole(Listener):
         if len(self._tables) < known:
             return
         tables, self._tables = list(self._tables.values()), {}
+        self._last = tables
         line = f"  {event.at:%H:%M:%S}  {self._standing(tables)}"
         if self._redraw:
             self._draw(line)
@@ -145,16 +154,15 @@ class StreamConsole(Listener):
             if hint:
                 self._line(f"hint: {hint}")
         self._line(f"{head} after {seconds(event.seconds)}: {', '.join(counted)}.")
-        for table in self._tables.values():
+        for table in self._tables.values() or self._last:
             if table.behind_loads:
                 loads = plural(table.behind_loads, "load")
-                self._line(f"  {table.table} lacks {loads} of bronze: the next run or stream takes them")
+                of = "bronze" if table.table.startswith("silver.") else "silver"
+                self._line(f"  {table.table} lacks {loads} of {of}: the next run or stream takes them")
 
 
 def _aside(event: Event) -> str | None:
     """What is told at once; None where that is nothing."""
-    if isinstance(event, StreamReady):
-        return f"ready after {seconds(event.seconds)}: everything that was there is in silver"
     if isinstance(event, StepFailing):
         hint = f"; {event.hint}" if event.hint else ""
         return f"{event.kind} {event.name} fails and is tried again: {_one_line(event.cause)}{hint}"

@@ -264,9 +264,7 @@ class Board(Listener):
             if lookup.reads == (name,) and not lookup.as_of:  # both lie in one log, which orders them
                 least = min(least, lookup.taken.get(name, 0))
                 continue
-            frontier = self._frontier(lookup)
-            late = next((load for load in bronze.loads if load.at > frontier), None)
-            least = least if late is None else min(least, late.first - 1)
+            least = min(least, _before(bronze, self._frontier(lookup), table.taken.get(name, 0)))
         return least
 
     def _frontier(self, table: Silver) -> float:
@@ -414,6 +412,16 @@ class Board(Listener):
             if load.last > table.taken.get(bronze, 0)
         ]
         return (now - min(load.arrived for load in lacking) if lacking else 0.0), len(lacking)
+
+
+def _before(bronze: Bronze, frontier: float, taken: int) -> int:
+    """The last load that was made by then. Numbers have gaps, and silver's cursor must name a load that there is."""
+    last = taken
+    for load in bronze.loads:
+        if load.at > frontier:
+            return last
+        last = max(last, load.last)
+    return bronze.newest
 
 
 def _in_pairs(loads: Iterable[Load]) -> Iterator[Load]:

@@ -46,6 +46,9 @@ from catchment.stream.trying import Trying
 # So many feeds land at the same moment, each with its part of the memory.
 _MOST_LANDING = 8
 
+# How many parts of the memory the engine of each has.
+_LANDS, _REFINES, _PASSES = 1, 3, 2
+
 _TELL_S = 5.0
 _LOOK_AROUND_S = 30.0
 
@@ -157,11 +160,15 @@ class _Going:
             )
         )
         lands, jobs = min(len(landing), _MOST_LANDING), min(self.wanted.jobs, len(refining))
-        parts = lands + jobs + len(self.board.sinks)
-        # Engines of their own for each, so that slow reads keep nobody from refining.
-        engines = [Engines(self.connected, size, self.ending, share=parts) for size in (lands, jobs)]
+        # Engines of their own for each, so that slow reads keep nobody from refining; a backlog is refined at once, and
+        # needs more than the rest.
+        parts = _LANDS * lands + _REFINES * jobs + _PASSES * len(self.board.sinks)
+        engines = [
+            Engines(self.connected, size, self.ending, share=max(1, parts // weight))
+            for size, weight in ((lands, _LANDS), (jobs, _REFINES))
+        ]
         workers = self._workers(landing, self._trying(engines[0]), jobs, self._trying(engines[1]))
-        workers += self._passing(self._trying(engines[1]), parts)
+        workers += self._passing(self._trying(engines[1]), max(1, parts // _PASSES))
         for step in self.steps:
             self.tell(StepStarted(step=step.id, kind=step.kind, name=step.name))
         threads = [threading.Thread(target=self._alive, args=(run,), name=name, daemon=True) for name, run in workers]

@@ -61,6 +61,14 @@ class ConfigError(CatchmentError):
     """The project or the command is wrong; the same call will fail again until somebody changes it."""
 
 
+class FewerShards(ConfigError):
+    """A stream is landed in more shards than the project says: what lies in the others would not be seen."""
+
+    def __init__(self, stream: str, known: int, said: int) -> None:
+        message = f"{stream} is landed in {known} shards, and the project says {said}"
+        super().__init__(message, hint=f"write `shards: {known}`: there can be more later, never fewer")
+
+
 class ProjectProblems(ConfigError):
     """Every mistake that a project holds, found in one pass."""
 

@@ -252,6 +252,11 @@ class Progress:
     segments: Sequence[str] = ()
     cut_off: Sequence[tuple[int, int]] = ()
 
+    @property
+    def shards(self) -> int:
+        """Of how many bronze tables of its stream this is one."""
+        return int(str(self.cursors.get("shards", {}).get("of", 1)))
+
 
 @dataclass(frozen=True)
 class Token:

@@ -137,7 +137,7 @@ def _again(connected: Connected, table: Table, old: Table | None) -> Readable | 
     feed = _feed(connected, table.name)
     if feed is None:
         return None
-    with closing(connected.source(*feed.name.split("."))) as source:
+    with closing(connected.feeding(feed)) as source:
         about, news = (source.describe(feed, cursor) for cursor in (_cursor(old), _cursor(table)))
     after = 0 if old is None else old.progress().generation
     going = parsed(f"SELECT _origin AS origin, count(*) AS n FROM t WHERE _load > {after:d} GROUP BY 1 ORDER BY 1")
@@ -175,6 +175,7 @@ def restore(connected: Connected, order: Order, name: TableName, *, step: str, t
         return False
     old = _as_of(connected, table, to) if to else None
     then = Progress() if old is None else old.progress()
+    _refuse_reshared(name, now, then)
     change = _emptied(table, order) if old is None else _change(table, old, order)
     if not change.add and not change.remove and _same(now, then):
         return False
@@ -189,6 +190,13 @@ def restore(connected: Connected, order: Order, name: TableName, *, step: str, t
     commit = table.commit(table.claim(), change, state)
     _tell(connected, name, order, state, commit.pin.generation, step=step, tell=tell)
     return True
+
+
+def _refuse_reshared(name: TableName, now: Progress, then: Progress) -> None:
+    """The tables of a stream say together how far it was read: one alone cannot go back to when they were fewer."""
+    if now.shards != then.shards:
+        message = f"{name} is one of {now.shards} shards, and was one of {then.shards} then"
+        raise ConfigError(message, hint="go back to a later version, or land the stream anew under another name")
 
 
 def rewind(connected: Connected, order: Order, name: TableName, *, step: str, tell: Tell) -> bool:
@@ -320,6 +328,8 @@ def adopt(connected: Connected, order: Order, name: TableName, *, step: str, tel
     if _unfenced(table) is None:
         return False
     old = _put_back(connected, table)
+    if old is not None and (feed := _feed(connected, name)) is not None:
+        _refuse_reshared(name, replace(old, cursors={"shards": {"of": feed.shards}}), old)
     found, seen = (old, None) if old is not None else _recognized(connected, table)
     connected.reached("adopt.found")
     claim = table.claim(above=found.generation)
@@ -369,7 +379,7 @@ def _recognized_stream(connected: Connected, engine: Engine[Any], table: Table) 
     loads = engine.fetch(parsed("SELECT DISTINCT _load AS load FROM t ORDER BY 1"), frames).column("load").to_pylist()
     readers = [_taken(connected, reader, table.name) for reader in connected.lake.list("silver")]
     newest = max([table.pin.generation, *loads, *readers])
-    with closing(connected.source(*feed.name.split("."))) as source:
+    with closing(connected.feeding(feed)) as source:
         cursor = source.recognize(feed, origins)
     # Whoever took a load of which there is no row may have taken rows that are gone.
     state = Progress(generation=newest, cursors={"land": dict(cursor.value)}, cut_off=tuple(_gaps(loads, newest)))

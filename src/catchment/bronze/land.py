@@ -71,7 +71,7 @@ class Landing:
         """Commit one load over `generation`; the table's generation after it, the same where nothing has changed."""
         first = load.peek()
         table = self._ready(first.rows.schema, generation)
-        claim = table.claim()
+        claim = table.claim(above=Sharing(self.lake, self.feed, self.source).above(table))
         schema = _written_schema(first.rows.schema)
         stamped = _Stamp(self.feed.shard, claim.number, schema)
         files = self.engine.write_batches(load.batches(stamped), schema, table.folder(), f"{claim.number:06d}")

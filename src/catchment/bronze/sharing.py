@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from catchment.errors import ConfigError
+from catchment.errors import FewerShards
 from catchment.interfaces import Lake, Source, Table
 from catchment.naming import bronze_table, shard
 from catchment.records import Change, Cursor, Feed, Progress, bronze_schema
@@ -31,9 +31,11 @@ class Sharing:
     def since(self, table: Table | None) -> Cursor | None:
         """Where the shard is read on; `table` is the shard's own. Changes nothing."""
         own = None if table is None else _cursor(table)
-        if table is not None and _of(table.progress()) == self.feed.shards and _is_joined(table.progress()):
+        if table is not None and table.progress().shards > self._count:
+            raise FewerShards(self.feed.stream, table.progress().shards, self._count)
+        if table is not None and table.progress().shards == self.feed.shards and _is_joined(table.progress()):
             return own
-        others = [found for found in self._others() if _was(found.progress()) or _of(found.progress()) < self._count]
+        others = [found for found in self._others() if _was(found.progress()) or found.progress().shards < self._count]
         if not others:
             return own
         told = [cursor for found in (*([] if table is None else [table]), *others) if (cursor := _cursor(found))]
@@ -47,17 +49,16 @@ class Sharing:
         found = {0: table} if self._count == 1 else {}
         if self._count > 1 or table is None:
             found = {number: self.lake.open(self._name(number)) for number in range(self._count)}
-        known = max((_of(one.progress()) for one in found.values() if one is not None), default=0)
+        known = max((one.progress().shards for one in found.values() if one is not None), default=0)
         if known > self._count:
-            message = f"{self.feed.stream} is landed in {known} shards, and the project says {self._count}"
-            raise ConfigError(message, hint=f"write `shards: {known}`: there can be more later, never fewer")
-        if known in (0, self._count) and all(_of(o.progress()) == known for o in found.values() if o is not None):
+            raise FewerShards(self.feed.stream, known, self._count)
+        if known in (0, self._count) and all(o.progress().shards == known for o in found.values() if o is not None):
             return table
         for number in range(self._count):
             there = found[number]
             if there is None and number < known:
                 there = self.lake.create(self._name(number), bronze_schema([]))
-            if there is not None and _of(there.progress()) < self._count:
+            if there is not None and there.progress().shards < self._count:
                 self._hand_over(there)
         return self.lake.open(self.feed.table)
 
@@ -67,9 +68,17 @@ class Sharing:
             return {}
         return {_KEY: {**progress.cursors.get(_KEY, {}), "of": self._count, "joined": True}}
 
+    def above(self, table: Table) -> int:
+        """The number that the next load must lie above: loads are told apart by their numbers in silver, and the rows
+        that a partition brings to this table are newer than those that it brought to another."""
+        progress = table.progress()
+        if self._count == 1 or (progress.shards == self._count and _is_joined(progress)):
+            return 0
+        return max((found.progress().generation for found in self._others()), default=0)
+
     def _hand_over(self, table: Table) -> None:
         before = table.progress()
-        told = {"of": self._count, "joined": False, "was": _of(before)}
+        told = {"of": self._count, "joined": False, "was": before.shards}
         table.commit(table.claim(), Change(what="share"), replace(before, cursors={**before.cursors, _KEY: told}))
 
     @property
@@ -89,10 +98,6 @@ class Sharing:
 def _cursor(table: Table) -> Cursor | None:
     value = table.progress().cursors.get("land")
     return None if value is None else Cursor(value=value, seen=table.seen())
-
-
-def _of(progress: Progress) -> int:
-    return int(progress.cursors.get(_KEY, {}).get("of", 1))
 
 
 def _was(progress: Progress) -> bool:

@@ -24,7 +24,7 @@ from catchment.silver.judge import QUARANTINE, WAITING, parsed, stacked
 from catchment.silver.modes import Mode, mode_of
 from catchment.silver.rejects import commit_rejects, oldest_waiting, write_rejects
 from catchment.silver.rows import Figures, Rows
-from catchment.silver.span import Part, Span, refuse_unknown_loads, span
+from catchment.silver.span import Part, Span, opened, refuse_unknown_loads, span
 from catchment.silver.taking import Taking
 from catchment.silver.work import Work
 from catchment.silver.write import Gone, Writing, Written
@@ -127,7 +127,7 @@ class Repairing:
             identities = engine.kept(self._query(f"SELECT DISTINCT {_IDENTITY} FROM standing", standing=standing))
         found = []
         for stream, shard, name in self._reads(order):
-            bronze = lake.open(name)
+            bronze = opened(lake, self.refining.table, stream, name)
             taken = span(bronze, progress).after if bronze is not None else 0
             if bronze is None or (not taken and order.loads is None):
                 continue
@@ -146,7 +146,8 @@ class Repairing:
     def _reads(self, order: Order) -> Sequence[tuple[str, int, TableName]]:
         """The bronze tables whose rows are judged again, as `Table.reads`. Raises ConfigError."""
         name, reads = self.refining.name, self.refining.table.reads()
-        known = [naming.shard(stream, number) for stream, number, _ in reads]
+        split = self.refining.table.shards
+        known = [f"{stream}/{number}" if split.get(stream, 1) > 1 else stream for stream, number, _ in reads]
         chosen = [read for read, feed in zip(reads, known, strict=True) if order.stream in (None, feed, read[0])]
         if not chosen:
             message = f"{name} takes no rows from `{order.stream}`"
@@ -224,7 +225,7 @@ class Repairing:
     def _everything(self, progress: Progress) -> list[Part]:
         found = []
         for stream, shard, name in self.refining.table.reads():
-            bronze = self.refining.lake.open(name)
+            bronze = opened(self.refining.lake, self.refining.table, stream, name)
             if bronze is not None:
                 taken = span(bronze, progress).after
                 found.append(Part(bronze, stream, shard, Span(bronze.scan(loads=(0, taken)), 0, taken)))

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from catchment import naming
-from catchment.errors import ConfigError, Unfenced
+from catchment.errors import ConfigError, FewerShards, Unfenced
 from catchment.interfaces import Engine, Lake, Table
+from catchment.naming import TableName
 from catchment.records import Progress, Scan
 from catchment.silver import definition as definitions
 from catchment.silver.judge import parsed
@@ -35,6 +36,16 @@ def span(bronze: Table, progress: Progress, upto: int | None = None) -> Span:
     newest = bronze.progress().generation
     to = newest if upto is None else max(after, min(upto, newest))
     return Span(scan=bronze.scan(loads=(after, to)), after=after, to=to)
+
+
+def opened(lake: Lake, table: definitions.Table, stream: str, name: TableName) -> Table | None:
+    """A bronze table that a silver table reads, None where it is not there. Raises FewerShards where the stream has
+    others that the project does not tell of."""
+    bronze = lake.open(name)
+    said = table.shards.get(stream, 1)
+    if bronze is not None and bronze.progress().shards > said:
+        raise FewerShards(stream, bronze.progress().shards, said)
+    return bronze
 
 
 def of_stream(table: definitions.Table, stream: str, engine: Engine[Any], rows: Any) -> Any:

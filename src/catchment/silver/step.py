@@ -22,7 +22,7 @@ from catchment.silver.forward import carried
 from catchment.silver.judge import parsed
 from catchment.silver.repair import Repairing
 from catchment.silver.rows import silver_schema
-from catchment.silver.span import Part, Span, refers_anew, span
+from catchment.silver.span import Part, Span, opened, refers_anew, span
 from catchment.silver.taking import Taking
 from catchment.silver.work import Work
 
@@ -155,7 +155,7 @@ class Refining(Work):
     def _parts(self, progress: Progress, retry: Any | None = None) -> list[Part]:
         found = []
         for stream, shard, name in self.table.reads():
-            bronze = self.lake.open(name)
+            bronze = opened(self.lake, self.table, stream, name)
             if bronze is None:
                 continue
             new, compared = span(bronze, progress, self.upto.get(str(bronze.name))), 0

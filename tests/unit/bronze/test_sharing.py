@@ -12,10 +12,12 @@ import pytest
 from catchment.bronze.land import Landing
 from catchment.connected import Connected
 from catchment.errors import ConfigError, Conflict
+from catchment.events import StepFinished
 from catchment.naming import TableName
-from catchment.outlook import steps
+from catchment.outlook import pending, steps
 from catchment.project import Project, load_project
-from catchment.records import Message, TopicSpec
+from catchment.records import Message, Order, TopicSpec
+from catchment.restore import restore
 from catchment.run import run
 from catchment.testing.fakes import Heard
 
@@ -45,20 +47,26 @@ schema:
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     (tmp_path / "contracts").mkdir()
-    (tmp_path / "contracts/events.odcs.yaml").write_text(CONTRACT)
     written(tmp_path, 1)
     Connected.of(load_project(tmp_path)).broker.declare([TopicSpec("events", 5)])
     return tmp_path
 
 
-def written(folder: Path, shards: int, *, begin: str = "earliest", mode: str = "append") -> Project:
+def written(
+    folder: Path, shards: int, *, begin: str = "earliest", mode: str = "append", column: str | None = None
+) -> Project:
     (folder / "catchment.yaml").write_text(PROJECT.format(shards=shards, begin=begin, mode=mode))
+    more = "" if column is None else f"      - {{name: {column}, logicalType: integer}}\n"
+    (folder / "contracts/events.odcs.yaml").write_text(CONTRACT + more)
     return load_project(folder)
 
 
-def send(folder: Path, *numbers: int, partition: int | None = None) -> None:
+def send(folder: Path, *numbers: int, partition: int | None = None, note: int = 0) -> None:
     messages = [
-        Message(json.dumps({"number": number}).encode(), partition=number % 5 if partition is None else partition)
+        Message(
+            json.dumps({"number": number, "note": note}).encode(),
+            partition=number % 5 if partition is None else partition,
+        )
         for number in numbers
     ]
     Connected.of(load_project(folder)).broker.write("events", messages)
@@ -95,13 +103,13 @@ def landed(folder: Path) -> list[int]:
     return sorted(found)
 
 
-def silver(folder: Path) -> list[int]:
+def silver(folder: Path, column: str = "number") -> list[int]:
     project = load_project(folder)
     assert run(project, None, steps(project, None)) in ("done", "nothing_new")
     connected = Connected.of(project)
     table, engine = connected.lake.open(TableName.parse("silver.events")), connected.engine()
     assert table is not None
-    rows = engine.frame(table.scan()).to_arrow_table().column("number").to_pylist()
+    rows = engine.frame(table.scan()).to_arrow_table().column(column).to_pylist()
     engine.close()
     return sorted(rows)
 
@@ -129,6 +137,52 @@ def test_there_can_be_more_shards_and_each_message_lands_once(shop: Path, mode: 
         assert silver(shop) == list(range(next(sent)))
         send(shop, len(silver(shop)))
     assert silver(shop) == landed(shop)
+
+
+def test_the_newest_version_of_a_key_wins_though_it_lands_in_another_table(shop: Path) -> None:
+    first = Process(written(shop, 1, mode="merge", column="note"))
+    for note in range(5):
+        send(shop, 1, note=note)
+        first.land(0)
+    more = Process(written(shop, 2, mode="merge", column="note"))
+    send(shop, 1, note=5)
+    more.land(1)
+    assert silver(shop, "note") == [5]
+    again = Process(written(shop, 4, mode="merge", column="note"))
+    send(shop, 3, note=6)  # partition 3 goes from the table of shard 1 to that of shard 3
+    again.land(3)
+    send(shop, 1, note=7)
+    again.land(1)
+    assert silver(shop, "note") == [6, 7]
+
+
+def test_fewer_shards_are_refused_wherever_rows_would_be_missed(shop: Path) -> None:
+    send(shop, *range(10))
+    written(shop, 2)
+    assert silver(shop) == list(range(10))
+    project = written(shop, 1)
+    (pending_land,) = [one for one in pending(project, None, steps(project, None)) if one.step.kind == "land"]
+    assert "landed in 2 shards, and the project says 1" in pending_land.words
+    chosen = [step for step in steps(project, None) if step.kind == "refine"]
+    heard = Heard()
+    assert run(project, None, chosen, orders={"silver.events": Order("rebuild")}, listeners=[heard]) == "failed"
+    (ended,) = heard.of(StepFinished)
+    assert "landed in 2 shards, and the project says 1" in str(ended.cause)
+
+
+def test_a_shard_goes_not_back_to_when_there_were_fewer(shop: Path) -> None:
+    first = Process(load_project(shop))
+    send(shop, *range(10))
+    first.land(0)
+    more = Process(written(shop, 2))
+    send(shop, *range(10, 20))
+    assert more.land(0)
+    with pytest.raises(ConfigError, match="is one of 2 shards, and was one of 1 then"):
+        restore(
+            more.connected, Order("restore", to=1), TableName.parse("bronze.clicks__events"), step="s", tell=Heard()
+        )
+    assert more.land(1)
+    assert landed(shop) == list(range(20))
 
 
 def test_who_goes_by_the_old_number_is_stopped_and_lands_nothing(shop: Path) -> None:
@@ -184,8 +238,6 @@ def test_a_stream_that_begins_behind_what_is_there_loses_nothing_when_it_grows(s
 
 
 def test_a_plan_tells_what_each_shard_would_bring_and_changes_nothing(shop: Path) -> None:
-    from catchment.outlook import pending
-
     send(shop, *range(10))
     Process(load_project(shop)).land(0)
     send(shop, *range(10, 15))

@@ -181,7 +181,7 @@ class Feeder:
             return None
         self._looked = time.monotonic()
         try:
-            with _alone(self._connected):
+            with _alone(self._connected), self._connected.reads.at_work():
                 if not self._is_applied:
                     self._begin()
                 fed = self._once()

@@ -142,13 +142,13 @@ targets:
     broker: {type: kafka, servers: "broker:9092", settings: {sasl.username: "${env:WHO}"}}
     live: {type: clickhouse, url: "http://ch:8123/live", through: topic, broker: "inside:9094"}
 """
-    monkeypatch.setenv("WHO", "catchment")
+    monkeypatch.setenv("WHO", "reader-of-topics")
     text = YAML.replace("contract: orders.yaml}\n  others", "contract: orders.yaml, publish: o.refined}\n  others")
     (shop / "catchment.yaml").write_text(text + told, encoding="utf-8")
     through = figures.live_of(connected(shop)).feeds["orders"].through
     assert through is not None
     assert (through.topic, through.servers) == ("o.refined", "inside:9094")
-    assert through.settings == {"sasl.username": "catchment"}
+    assert through.settings == {"sasl.username": "reader-of-topics"}
     assert set(through.columns) == {"id", "total"}
     (shop / "catchment.yaml").write_text(
         text

@@ -58,7 +58,11 @@ def publish(
     for name in chosen:
         with publishing.opened(connected, name, heard) as one:
             if order is not None:
+                skipped = publishing.standing(connected, name).behind
                 one.move(order)
+                if order == "from-now":
+                    over = plural(skipped, "commit")
+                    note(f"silver.{name} goes on behind what is there; passed over: {over} of silver")
             one.once()
     heard.tell(as_json=as_json)
 

@@ -89,7 +89,7 @@ class EmbeddedBroker(Broker):
             self._folders.pop(topic, None)
             cure = did_you_mean(topic, self.topics())
             message = f"there is no topic {topic} in {self._folder}" + (f"; {cure}" if cure else "")
-            raise ConfigError(message, hint="`catchment topics` shows those that there are")
+            raise ConfigError(message, hint="catchment topics list")
         self._refuse_remote()
         return found
 

@@ -61,14 +61,6 @@ class ConfigError(CatchmentError):
     """The project or the command is wrong; the same call will fail again until somebody changes it."""
 
 
-class FewerShards(ConfigError):
-    """A stream is landed in more shards than the project says: what lies in the others would not be seen."""
-
-    def __init__(self, stream: str, known: int, said: int) -> None:
-        message = f"{stream} is landed in {known} shards, and the project says {said}"
-        super().__init__(message, hint=f"write `shards: {known}`: there can be more later, never fewer")
-
-
 class ProjectProblems(ConfigError):
     """Every mistake that a project holds, found in one pass."""
 
@@ -137,3 +129,9 @@ def refused(error: OSError) -> FatalError:
     where = "" if error.filename is None else f" {error.filename}"
     message = f"cannot read or write{where}: {(error.strerror or str(error)).lower()}"
     return FatalError(message, hint="look at the rights, the free space and what lies there, then run again")
+
+
+def fewer_shards(stream: str, known: int, said: int) -> ConfigError:
+    """A stream is landed in more shards than the project says: what lies in the others would not be seen."""
+    message = f"{stream} is landed in {known} shards, and the project says {said}"
+    return ConfigError(message, hint=f"write `shards: {known}`: there can be more later, never fewer")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from catchment import naming
 from catchment.connected import Connected
 from catchment.declared import differences
-from catchment.errors import CatchmentError, FewerShards, refused
+from catchment.errors import CatchmentError, fewer_shards, refused
 from catchment.naming import TableName
 from catchment.plan import needs, plan
 from catchment.project import Project
@@ -152,7 +152,7 @@ class _Outlook:
             since = Sharing(lake, feed, self._sources[name]).since(lake.open(feed.table))
         elif glance is not None:
             if glance.progress.shards > 1:
-                raise FewerShards(feed.stream, glance.progress.shards, 1)
+                raise fewer_shards(feed.stream, glance.progress.shards, 1)
             value = glance.progress.cursors.get("land")
             since = None if value is None else Cursor(value, self.connected.lake.seen(feed.table, glance.progress))
         return self._sources[name].describe(feed, since)

@@ -218,9 +218,11 @@ def test_a_stream_over_files_that_keep_arriving_leaves_what_one_batch_leaves(bri
             time.sleep(chance.random() * 0.4)
         landed = heard.of(RowsLanded)
         heard.until(TableCompacted)
-        before = len(heard.of(StreamIdle))
+        known = len(heard.of(RowsLanded))
         arrive(brisk, 25)
-        heard.until(RowsLanded, lambda count: count >= len(landed) + 3)
+        # What came before may land late, and on a busy machine one stream is read long before another.
+        heard.until(RowsLanded, lambda _: len({one.table for one in heard.of(RowsLanded)[known:]}) == 3)
+        before = len(heard.of(StreamIdle))
         heard.until(StreamIdle, lambda count: count > before)
     assert len(landed) > 12  # in many commits, not in one
     equal(brisk)

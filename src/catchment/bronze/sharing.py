@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from catchment.errors import FewerShards
+from catchment.errors import fewer_shards
 from catchment.interfaces import Lake, Source, Table
 from catchment.naming import bronze_table, shard
 from catchment.records import Change, Cursor, Feed, Progress, bronze_schema
@@ -32,7 +32,7 @@ class Sharing:
         """Where the shard is read on; `table` is the shard's own. Changes nothing."""
         own = None if table is None else _cursor(table)
         if table is not None and table.progress().shards > self._count:
-            raise FewerShards(self.feed.stream, table.progress().shards, self._count)
+            raise fewer_shards(self.feed.stream, table.progress().shards, self._count)
         if table is not None and table.progress().shards == self.feed.shards and _is_joined(table.progress()):
             return own
         others = [found for found in self._others() if _was(found.progress()) or found.progress().shards < self._count]
@@ -51,7 +51,7 @@ class Sharing:
             found = {number: self.lake.open(self._name(number)) for number in range(self._count)}
         known = max((one.progress().shards for one in found.values() if one is not None), default=0)
         if known > self._count:
-            raise FewerShards(self.feed.stream, known, self._count)
+            raise fewer_shards(self.feed.stream, known, self._count)
         if known in (0, self._count) and all(o.progress().shards == known for o in found.values() if o is not None):
             return table
         for number in range(self._count):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from catchment import naming
-from catchment.errors import ConfigError, FewerShards, Unfenced
+from catchment.errors import ConfigError, Unfenced, fewer_shards
 from catchment.interfaces import Engine, Lake, Table
 from catchment.naming import TableName
 from catchment.records import Progress, Scan
@@ -39,12 +39,12 @@ def span(bronze: Table, progress: Progress, upto: int | None = None) -> Span:
 
 
 def opened(lake: Lake, table: definitions.Table, stream: str, name: TableName) -> Table | None:
-    """A bronze table that a silver table reads, None where it is not there. Raises FewerShards where the stream has
+    """A bronze table that a silver table reads, None where it is not there. Raises ConfigError where the stream has
     others that the project does not tell of."""
     bronze = lake.open(name)
     said = table.shards.get(stream, 1)
     if bronze is not None and bronze.progress().shards > said:
-        raise FewerShards(stream, bronze.progress().shards, said)
+        raise fewer_shards(stream, bronze.progress().shards, said)
     return bronze
 
 

@@ -144,6 +144,7 @@ def _holds(project: Path, broker: EmbeddedBroker, added: int) -> None:
 _ID = "_stream || '/' || _shard || '/' || _load || '/' || _row"
 
 
+@pytest.mark.long
 def test_killed_at_every_point_readers_see_each_row_once(project: Path, broker: EmbeddedBroker) -> None:
     added, told, kills = 0, set[str](), 0
     named = ["refined.began", "refined.sending", "refined.written", "RowsPublished", "RowsFed"]

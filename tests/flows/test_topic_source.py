@@ -102,6 +102,7 @@ def _change(op: str, number: int, minute: int, town: str = "") -> Message:
     return Message(json.dumps({**sides, "op": op, "source": {"ts_ms": at}}).encode(), b'{"id": %d}' % number)
 
 
+@pytest.mark.long
 def test_runs_killed_at_every_point_land_every_message_once_poison_and_all(
     project: Path, broker: EmbeddedBroker
 ) -> None:

@@ -98,6 +98,7 @@ def equal(folder: Path) -> None:
     assert query(folder, landed)[0]["n"] == found["events"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_in_any_batching_it_leaves_what_one_batch_does(folder: Path, shop: Endless, seed: int) -> None:
     chance, sent, first = random.Random(seed), Sent(), 0

@@ -31,6 +31,8 @@ class Stream:
     from_: Literal["earliest", "latest"] = "earliest"
     on_gap: Literal["stop", "continue"] = "stop"
     tombstones: Literal["row", "defect"] = "row"
+    shards: int = 1
+    via: Literal["connect"] | None = None
 
 
 @pytest.fixture(scope="module")

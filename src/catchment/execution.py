@@ -133,21 +133,12 @@ class Doing:
     def feed(self) -> bool:
         """Feed the live store what silver has that it has not; whether there was anything. Who does it often keeps a
         `figures.Feeder`."""
-        from catchment.events import RowsFed
-        from catchment.figures import feed_table
+        from catchment.figures import feed_table, rows_fed
 
         fed = feed_table(self.connected, self.step.name.partition(".")[2])
-        if fed is None:
-            return False
-        told = RowsFed(
-            step=self.step.id,
-            table=f"silver.{fed.feed}",
-            rows=fed.rows,
-            generation=fed.token.generation,
-            anew=fed.anew,
-        )
-        self.tell(told)
-        return True
+        if fed is not None:
+            self.tell(rows_fed(self.step.id, fed))
+        return fed is not None
 
     def refine(self) -> bool:
         """Refine what is new, or do what is ordered; whether there was anything."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 from catchment import naming
 from catchment.connected import Connected
 from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
+from catchment.events import RowsFed
 from catchment.live.feeding import Fed, Feeding
 from catchment.live.recount import Recounted, Recounting
 from catchment.live.serving import Newest, served
@@ -128,6 +129,12 @@ def feed_table(connected: Connected, table: str) -> Fed | None:
             time.sleep(_FOLLOWED_EVERY_S)
     finally:
         feeder.close()
+
+
+def rows_fed(step: str, fed: Fed) -> RowsFed:
+    """What a step tells of a feeding."""
+    generation = fed.token.generation
+    return RowsFed(step=step, table=f"silver.{fed.feed}", rows=fed.rows, generation=generation, anew=fed.anew)
 
 
 class Feeder:

@@ -346,6 +346,11 @@ class Change:
     what: str = ""
 
 
+# What a commit of silver may have done for its new rows to be all that changed; the last two are an upkeep's and
+# delta-rs' own.
+ADDITIVE = frozenset({"refine", "go on", "accept", "widen", "maintain", "OPTIMIZE"})
+
+
 @dataclass(frozen=True)
 class Commit:
     """What a table became."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,9 @@ class Landing:
 
     def run(self) -> bool:
         """Land everything that is new; whether there was anything. Raises Conflict after another process."""
-        sharing = Sharing(self.lake, self.feed, self.source)
-        table = sharing.settled(self.lake.open(self.feed.table))
+        table = self._sharing.settled(self.lake.open(self.feed.table))
         generation = table.progress().generation if table is not None else 0
-        batches = self.source.read(self.feed, sharing.since(table), self.budget)
+        batches = self.source.read(self.feed, self._sharing.since(table), self.budget)
         landed = False
         for load in _loads(self._watched(batches)):
             before, generation = generation, self._land(load, generation)
@@ -48,6 +48,10 @@ class Landing:
             for notice in self.source.describe(self.feed, None).notices:
                 self._notice(notice)
         return landed
+
+    @cached_property
+    def _sharing(self) -> Sharing:
+        return Sharing(self.lake, self.feed, self.source)
 
     def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         done = 0
@@ -71,7 +75,7 @@ class Landing:
         """Commit one load over `generation`; the table's generation after it, the same where nothing has changed."""
         first = load.peek()
         table = self._ready(first.rows.schema, generation)
-        claim = table.claim(above=Sharing(self.lake, self.feed, self.source).above(table))
+        claim = table.claim(above=self._sharing.above(table))
         schema = _written_schema(first.rows.schema)
         stamped = _Stamp(self.feed.shard, claim.number, schema)
         files = self.engine.write_batches(load.batches(stamped), schema, table.folder(), f"{claim.number:06d}")
@@ -82,8 +86,7 @@ class Landing:
             return generation
         before = table.progress()
         segments = () if cursor.anew else before.segments
-        shared = Sharing(self.lake, self.feed, self.source).landed(before)
-        cursors = {**before.cursors, "land": dict(cursor.value), **shared}
+        cursors = {**before.cursors, "land": dict(cursor.value), **self._sharing.landed(before)}
         progress = replace(before, cursors=cursors, segments=segments)
         commit = table.commit(claim, Change(add=files), progress, seen=cursor.seen)
         self.source.acknowledge(self.feed, cursor)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from catchment.errors import ConfigError
 from catchment.metric import DELETED, EXPIRES, LiveFeed
 from catchment.naming import HIDDEN, literal, quoted
-from catchment.records import Token
+from catchment.records import ADDITIVE, Token
 
 if TYPE_CHECKING:
     from catchment.interfaces import Engine, LiveStore, Table
@@ -29,9 +29,6 @@ _BATCH_ROWS = 250_000
 
 # So many come through memory.
 _FEW_ROWS = 20_000
-
-# What a commit may have done for its new rows to be all that changed; the last two are an upkeep's and delta-rs' own.
-_ADDITIVE = frozenset({"refine", "go on", "accept", "widen", "maintain", "OPTIMIZE"})
 
 # No row of an ordinary age expires where nothing does.
 _NEVER = "TIMESTAMPTZ '2100-01-01 00:00:00+00'"
@@ -121,8 +118,8 @@ class Feeding:
             return "it is another table, or so much later that nobody knows what was done since"
         if self.feed.anew and before.generation != now.generation:
             return "each commit replaces all of them"
-        if done - _ADDITIVE:
-            return f"somebody ordered {', '.join(sorted(done - _ADDITIVE))}"
+        if done - ADDITIVE:
+            return f"somebody ordered {', '.join(sorted(done - ADDITIVE))}"
         return None
 
     def _done_since(self, before: Token) -> frozenset[str] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from catchment.errors import ConfigError
 from catchment.naming import quoted
-from catchment.records import Scan
+from catchment.records import ADDITIVE, Scan
 from catchment.refined.place import ORDER, Place
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 # Messages of one transaction, and rows that are in memory at once.
 TRANSACTION, CHUNK = 20_000, 100_000
-
-# What a commit may have done for its new rows to be all that changed; the last two are an upkeep's and delta-rs' own.
-_ADDITIVE = frozenset({"refine", "go on", "accept", "widen", "maintain", "OPTIMIZE"})
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ class Sending:
         if told[-1].at.isoformat() != before.at:
             return "it is another table"
         # A replay only adds rows, unless one row of bronze becomes several, of which some are there.
-        allowed = _ADDITIVE if self.makes_several else _ADDITIVE | {"replay"}
+        allowed = ADDITIVE if self.makes_several else ADDITIVE | {"replay"}
         done = {commit.operation for commit in told[:-1]} - allowed
         return f"rows of older commits were changed ({', '.join(sorted(done))})" if done else None
 

@@ -12,8 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from catchment.errors import CatchmentError
-from catchment.events import RowsFed
-from catchment.figures import Feeder
+from catchment.figures import Feeder, rows_fed
 from catchment.publishing import Publishing
 from catchment.records import Step
 from catchment.stream.board import Sink
@@ -80,15 +79,7 @@ class _Feeding:
         fed = self._feeder.once()
         if fed is None:
             return 0
-        self._trying.tell(
-            RowsFed(
-                step=self._step.id,
-                table=f"silver.{fed.feed}",
-                rows=fed.rows,
-                generation=fed.token.generation,
-                anew=fed.anew,
-            )
-        )
+        self._trying.tell(rows_fed(self._step.id, fed))
         return fed.rows
 
     def close(self) -> None:

@@ -181,6 +181,24 @@ def test_rows_that_wait_are_tried_again_when_what_they_refer_to_came() -> None:
     assert set(take(found)) == {"silver.events"}
 
 
+def test_what_rows_wait_for_may_come_while_they_are_judged() -> None:
+    found = board(in_time=False)
+    for table in (EVENTS, USERS):
+        read(found, table)
+    take(found)
+    read(found, EVENTS, 1)
+    judged = found.turn(0)
+    assert judged is not None
+    read(found, USERS, 1)
+    assert set(take(found)) == {"silver.users"}
+    found.refined(judged, did=True, waits=True)
+    for table in (EVENTS, USERS):
+        read(found, table)
+    assert not found.is_idle()
+    assert set(take(found)) == {"silver.events"}
+    assert found.is_idle()
+
+
 def test_what_another_process_landed_is_taken_too() -> None:
     found = board(in_time=False)
     for table in (EVENTS, USERS):

@@ -87,6 +87,7 @@ class Silver:
     frontier: float = _NEVER
     busy: bool = False
     began: float = _NEVER
+    wrote: float = _NEVER
     not_before: float = _NEVER
     waits: bool = False  # rows of it wait for others
     again: bool = True  # it is to be refined though nothing has landed: those may have come, or nobody has looked yet
@@ -290,6 +291,9 @@ class Board(Listener):
                 table.taken[name] = max(number, table.taken.get(name, 0))
                 self._forget_taken(name)
             table.frontier, table.waits = max(table.frontier, turn.until), waits
+            table.wrote = now if did else table.wrote
+            # What its rows wait for may have come after it looked, before anybody knew that they wait.
+            table.again = table.again or (waits and any(self.silver[one].wrote >= table.began for one in table.before))
             for other in self.silver.values():
                 other.again = other.again or (did and other.waits and table.name in other.before)
             for sink in self.sinks.values():

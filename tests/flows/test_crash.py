@@ -14,6 +14,8 @@ from tests.flows.conftest import write_day
 from catchment.records import Order
 from catchment.testing import crash
 
+pytestmark = pytest.mark.long
+
 Make = Callable[[str], Path]
 
 # Every name that a run of files to silver passes; a point that is renamed or lost is missed here.
@@ -65,7 +67,6 @@ def test_runs_killed_ever_later_from_nothing_end_with_the_same_tables(mill: Make
     _equal(folder, calm)
 
 
-@pytest.mark.long
 def test_every_point_of_an_increment_by_itself_leads_to_the_same_tables(mill: Make, tmp_path: Path) -> None:
     calm = mill("calm")
     _undisturbed(calm, [1, 3])
@@ -96,7 +97,6 @@ def test_a_kill_at_every_event_of_a_rebuild_keeps_the_old_table_or_has_the_new(m
     _equal(folder, calm, repeated=True)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_two_runs_at_once_killed_at_random_beside_compaction_leave_the_same_tables(mill: Make) -> None:
     days = range(1, 9)

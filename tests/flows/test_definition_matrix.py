@@ -412,6 +412,7 @@ def with_rows(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Sw
     return copy
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("edit", [*EDITS, *IN_OTHER_MODES], ids=lambda edit: edit.name)
 def test_an_edit_does_what_plan_says(
     edit: Edit, tmp_path: Path, with_rows: Callable[[Sequence[Swap], Path], Path]

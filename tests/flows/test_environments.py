@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.flows.conftest import write_day
 
 from catchment.compare import compare
 from catchment.project import load_project
 from catchment.records import Order
 from catchment.testing import crash
+
+pytestmark = pytest.mark.long
 
 ALICE, BOB = "local@alice", "local@bob"
 

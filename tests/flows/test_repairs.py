@@ -17,6 +17,8 @@ from deltalake import DeltaTable
 from catchment.records import Order
 from catchment.testing import crash
 
+pytestmark = pytest.mark.long
+
 _PROJECT = """\
 name: yard
 sources:
@@ -277,7 +279,6 @@ def test_a_repaired_project_is_what_a_fresh_one_would_be(scene: tuple[Scene, Pat
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.long
 def test_a_repair_killed_at_any_point_and_asked_for_again_leaves_the_same(
     scene: tuple[Scene, Path, Path], tmp_path: Path
 ) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from tests.flows.conftest import write_day
 
 from catchment.maintain import maintain
 from catchment.project import load_project
 from catchment.testing.crash import compact, differences, faults, run_until, start
+
+pytestmark = pytest.mark.long
 
 
 def _undisturbed(mill: Callable[[str], Path], days: int) -> Path:

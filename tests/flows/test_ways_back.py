@@ -15,6 +15,8 @@ from tests.flows.conftest import write_day
 from catchment.records import Order
 from catchment.testing import crash
 
+pytestmark = pytest.mark.long
+
 Make = Callable[[str], Path]
 
 _REBUILDS = {"silver.orders": Order("rebuild"), "silver.open_orders": Order("rebuild")}
@@ -73,7 +75,6 @@ _WAYS = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", _WAYS)
 def test_a_way_back_killed_at_every_point_ends_as_if_it_was_not(mill: Make, tmp_path: Path, name: str) -> None:
     way = _WAYS[name]

@@ -50,8 +50,10 @@ bench: setup  ## figures as ratios against peers in one run; by hand, on a quiet
 	$(BIN)/python benchmarks/growing/increments.py
 	$(BIN)/python benchmarks/growing/fifty_million.py
 
-soak: setup  ## the crash harness at random, for as long as SOAK_S says
+soak: setup  ## the crash harness at random, for as long as SOAK_S says; hundreds of kills on Kafka, ClickHouse, Connect
 	$(BIN)/python -m pytest -s tests/soak -p no:cacheprovider --timeout 0
+	for system in kafka connect clickhouse s3; do bash tests/services/$$system/install.sh || exit 1; done
+	RIVER_KILLS=$${RIVER_KILLS:-200} $(BIN)/python -m pytest -s tests/services/stream -p no:cacheprovider --timeout 0
 
 docs: setup  ## generated reference pages, written anew
 	$(BIN)/python docs/reference/generate.py

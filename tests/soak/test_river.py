@@ -1,5 +1,5 @@
-"""The whole way from a generator to gold and live figures, over hundreds of kills; with servers: RIVER_KILLS=200 pytest
-tests/services/stream."""
+"""The whole way from a generator to gold and live figures, over hundreds of kills, without a server; `make soak` does
+the same with servers after it (tests/services/stream)."""
 
 from __future__ import annotations
 

@@ -38,14 +38,15 @@ class Landing:
         """Land everything that is new; whether there was anything. Raises Conflict after another process."""
         table = self._sharing.settled(self.lake.open(self.feed.table))
         generation = table.progress().generation if table is not None else 0
-        batches = self.source.read(self.feed, self._sharing.since(table), self.budget)
+        since = self._sharing.since(table)
+        batches = self.source.read(self.feed, since, self.budget)
         landed = False
         for load in _loads(self._watched(batches)):
             before, generation = generation, self._land(load, generation)
             landed = landed or generation != before
-        if table is None and not landed:
+        if not landed and (table is None or "land" not in table.progress().cursors):
             # A slip in a path is silent otherwise: nothing to read is no error.
-            for notice in self.source.describe(self.feed, None).notices:
+            for notice in self.source.describe(self.feed, since).notices:
                 self._notice(notice)
         return landed
 

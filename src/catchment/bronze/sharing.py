@@ -3,7 +3,8 @@
 A message belongs to the shard that its partition's number is left with, divided by how many there are, so that messages
 of one key stay in one table. Every table's state tells of how many it is one (`of`). Where the project has more by now,
 whoever lands first tells every table so, in a commit without rows: a process that goes by the old number finds its
-table changed and stops. Only then are partitions read on, each where the tables say that it was left.
+table changed and stops. Only then are partitions read on, each where the tables say that it was left; where a stream
+begins is told of all its partitions by the shard that lands first.
 """
 
 from __future__ import annotations
@@ -30,16 +31,22 @@ class Sharing:
 
     def since(self, table: Table | None) -> Cursor | None:
         """Where the shard is read on; `table` is the shard's own. Changes nothing."""
-        own = None if table is None else _cursor(table)
         if table is not None and table.progress().shards > self._count:
             raise fewer_shards(self.feed.stream, table.progress().shards, self._count)
-        if table is not None and table.progress().shards == self.feed.shards and _is_joined(table.progress()):
-            return own
-        others = [found for found in self._others() if _was(found.progress()) or found.progress().shards < self._count]
-        if not others:
-            return own
-        told = [cursor for found in (*([] if table is None else [table]), *others) if (cursor := _cursor(found))]
-        return self.source.joined(self.feed, told) if told else own
+        if table is not None and self._is_settled(table.progress()):
+            return _cursor(table)
+        # A shard that has never landed begins where the stream did: whoever landed first has told it of all partitions.
+        known = [*([] if table is None else [table]), *self._others()]
+        told = [cursor for found in known if (cursor := _cursor(found))]
+        return self.source.joined(self.feed, told) if told else None
+
+    def place(self) -> Cursor | None:
+        """The same as the lake tells it now; what is kept beside a place is not looked up."""
+        glance = self.lake.glance(self.feed.table)
+        if self._count > 1 and (glance is None or not self._is_settled(glance.progress)):
+            return self.since(self.lake.open(self.feed.table))
+        value = None if glance is None else glance.progress.cursors.get("land")
+        return None if value is None else Cursor(value)
 
     def settled(self, table: Table | None) -> Table | None:
         """The shard's table once every table of the stream says how many there are.
@@ -72,14 +79,19 @@ class Sharing:
         """The number that the next load must lie above: loads are told apart by their numbers in silver, and the rows
         that a partition brings to this table are newer than those that it brought to another."""
         progress = table.progress()
-        if self._count == 1 or (progress.shards == self._count and _is_joined(progress)):
+        if self._count == 1 or self._is_settled(progress):
             return 0
         return max((found.progress().generation for found in self._others()), default=0)
 
     def _hand_over(self, table: Table) -> None:
         before = table.progress()
-        told = {"of": self._count, "joined": False, "was": before.shards}
+        told = {"of": self._count, "joined": False}
         table.commit(table.claim(), Change(what="share"), replace(before, cursors={**before.cursors, _KEY: told}))
+
+    def _is_settled(self, progress: Progress) -> bool:
+        """Whether the shard has landed since there are so many."""
+        joined = progress.cursors.get(_KEY, {}).get("joined", True)
+        return progress.shards == self._count and bool(joined)
 
     @property
     def _count(self) -> int:
@@ -98,11 +110,3 @@ class Sharing:
 def _cursor(table: Table) -> Cursor | None:
     value = table.progress().cursors.get("land")
     return None if value is None else Cursor(value=value, seen=table.seen())
-
-
-def _was(progress: Progress) -> bool:
-    return "was" in progress.cursors.get(_KEY, {})
-
-
-def _is_joined(progress: Progress) -> bool:
-    return bool(progress.cursors.get(_KEY, {}).get("joined", True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+from catchment.bronze.sharing import Sharing
 from catchment.errors import CatchmentError
 from catchment.execution import Doing, feeding
 from catchment.interfaces import Source
@@ -67,10 +68,12 @@ class Following:
         now = time.monotonic()
         if source.abilities.wakes and now >= self._asked + _ASK_S:
             self._asked = now
-            about = source.describe(self._feed, self._since(doing))
+            about = source.describe(self._feed, self._since(doing, source))
             self._trying.board.behind(self._table, about.items, about.bytes)
 
-    def _since(self, doing: Doing) -> Cursor | None:
+    def _since(self, doing: Doing, source: Source) -> Cursor | None:
+        if self._feed.shards > 1:
+            return Sharing(doing.connected.lake, self._feed, source).place()
         glance = doing.connected.lake.glance(self._feed.table)
         value = None if glance is None else glance.progress.cursors.get("land")
         if glance is None or value is None:
@@ -101,9 +104,7 @@ class Following:
         """Until a source says that something is there; one that cannot be asked is read, which tells why."""
         with suppress(CatchmentError, OSError):
             connected = self._trying.connected(self._attempts.step)
-            glance = connected.lake.glance(self._feed.table)
-            value = None if glance is None else glance.progress.cursors.get("land")
-            since = None if value is None else Cursor(value)
+            since = Sharing(connected.lake, self._feed, source).place()
             while not self._trying.ending.is_set() and time.monotonic() < until:
                 if source.wait(self._feed, since, _LISTEN_S):
                     return

@@ -9,11 +9,15 @@ import pytest
 from tests.services.kafka.server import Kafka
 
 from catchment.connected import Connected
+from catchment.declared import specs
+from catchment.events import Noticed
 from catchment.opened import OpenProject
 from catchment.outlook import pending, topics
 from catchment.plan import plan
-from catchment.project import load_project
+from catchment.project import Project, load_project
 from catchment.records import Message, TopicSpec
+from catchment.run import run
+from catchment.testing.fakes import Heard
 
 _PROJECT = """\
 name: shop
@@ -58,4 +62,41 @@ def test_messages_land_once(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.Mo
     assert opened.run() == "done"
     (row,) = opened.query("SELECT _origin FROM bronze.web__clicks WHERE document = '{}'").read_all().to_pylist()
     assert row == {"_origin": f"{topic}/4"}
+    broker.close()
+
+
+def test_where_a_stream_of_shards_begins_is_settled_by_the_first_that_lands(
+    tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA", kafka.address)
+    topic = f"shards.{tmp_path.name}"
+
+    def of(shards: int) -> Project:
+        keys = f"{{topic: {topic}, from: latest, shards: {shards}}}"
+        (tmp_path / "catchment.yaml").write_text(_PROJECT.format(topic=topic).replace(f"{{topic: {topic}}}", keys))
+        return load_project(tmp_path)
+
+    two = of(2)
+    broker = Connected.of(two).broker
+    broker.declare(specs(Connected.of(two)))
+
+    def send(*numbers: int) -> None:
+        broker.write(topic, [Message(b'{"n": %d}' % number, partition=number % 3) for number in numbers])
+
+    send(*range(9))
+    first = [step for step in plan(two) if step.name == "web.clicks"]
+    assert run(two, None, first) == "done"  # of shard 1 nothing has landed yet
+    send(*range(9, 18))
+    four = of(4)
+    heard = Heard()
+    assert run(four, None, plan(four), listeners=[heard]) == "done"
+    assert [one.step for one in heard.of(Noticed) if "nothing lands in this one of 4 shards" in one.message] == [
+        "land:web.clicks/3"
+    ]
+    send(*range(18, 27))
+    assert run(four, None, plan(four)) == "done"
+    opened = OpenProject(four)
+    shards = [f"SELECT document FROM bronze.web__clicks{end}" for end in ("", "__1", "__2")]
+    rows = opened.query(" UNION ALL ".join(shards)).read_all().to_pylist()
+    assert sorted(json.loads(row["document"])["n"] for row in rows) == list(range(9, 27))
     broker.close()

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from catchment.bronze.land import Landing
+from catchment.bronze.sharing import Sharing
 from catchment.connected import Connected
-from catchment.errors import ConfigError, Conflict
-from catchment.events import StepFinished
+from catchment.errors import ConfigError, Conflict, Passed
+from catchment.events import Noticed, StepFinished
 from catchment.naming import TableName
 from catchment.outlook import pending, steps
+from catchment.probing import probe_sources
 from catchment.project import Project, load_project
 from catchment.records import Message, Order, TopicSpec
 from catchment.restore import restore
 from catchment.run import run
 from catchment.testing.fakes import Heard
+from catchment.topics.embedded import EmbeddedBroker
 
 PROJECT = """\
 name: shared
@@ -237,6 +241,66 @@ def test_a_stream_that_begins_behind_what_is_there_loses_nothing_when_it_grows(s
     assert landed(shop) == [10, 11, 12]
 
 
+@pytest.mark.parametrize("shards", [2, 3, 5])
+def test_where_a_stream_begins_is_settled_for_all_shards_by_the_first_that_lands(shop: Path, shards: int) -> None:
+    send(shop, *range(10))
+    assert Process(written(shop, 2, begin="latest")).land(0)  # nothing comes of it but the place
+    send(shop, *range(10, 20))
+    late = Process(written(shop, shards, begin="latest"))  # shard 1 has never landed
+    late.connected.broker.declare([TopicSpec("events", 7)])
+    send(shop, 20, partition=5)
+    send(shop, 21, partition=6)
+    for shard in reversed(range(shards)):
+        assert late.land(shard)
+        assert not late.land(shard)
+    assert landed(shop) == list(range(10, 22))
+
+
+def test_a_shard_that_has_never_landed_misses_nothing_while_the_number_grows_twice(shop: Path) -> None:
+    send(shop, *range(5))
+    assert Process(written(shop, 2, begin="latest")).land(1)
+    send(shop, *range(5, 10))
+    assert Process(written(shop, 3, begin="latest")).land(1)
+    send(shop, *range(10, 15))
+    last = Process(written(shop, 4, begin="latest"))
+    for shard in range(4):
+        last.land(shard)
+    assert landed(shop) == list(range(5, 15))
+
+
+def test_what_went_before_the_stream_began_is_no_loss_of_a_shard_that_lands_later(shop: Path) -> None:
+    send(shop, *range(10))
+    broker = Connected.of(load_project(shop)).broker
+    assert isinstance(broker, EmbeddedBroker)
+    broker.expire("events", datetime.now(UTC) + timedelta(days=8))
+    send(shop, *range(10, 20))
+    assert Process(written(shop, 2)).land(0)
+    more = Process(written(shop, 3))
+    for shard in range(3):
+        more.land(shard)
+    assert landed(shop) == list(range(10, 20))
+
+
+def test_what_went_before_a_shard_landed_is_told(shop: Path) -> None:
+    send(shop, *range(10))
+    two = Process(written(shop, 2, begin="latest"))
+    assert two.land(0)
+    send(shop, *range(10, 20))
+    assert isinstance(two.connected.broker, EmbeddedBroker)
+    two.connected.broker.expire("events", datetime.now(UTC) + timedelta(days=8))
+    with pytest.raises(Passed, match="4 messages of topic events went before they were read: 2 to 3 of partition 1"):
+        two.land(1)
+
+
+def test_a_shard_that_has_landed_nothing_yet_tells_what_is_new_since_the_stream_began(shop: Path) -> None:
+    send(shop, *range(10))
+    project = written(shop, 2, begin="latest")
+    Process(project).land(0)
+    send(shop, *range(10, 15))
+    told = [one.words for one in pending(project, None, steps(project, None)) if one.step.kind == "land"]
+    assert [words.partition(",")[0] for words in told] == ["3 new messages", "2 new messages"]
+
+
 def test_a_plan_tells_what_each_shard_would_bring_and_changes_nothing(shop: Path) -> None:
     send(shop, *range(10))
     Process(load_project(shop)).land(0)
@@ -246,3 +310,42 @@ def test_a_plan_tells_what_each_shard_would_bring_and_changes_nothing(shop: Path
     told = [one.words for one in pending(project, None, steps(project, None)) if one.step.kind == "land"]
     assert [words.partition(",")[0] for words in told] == ["3 new messages", "2 new messages"]
     assert sorted(path for path in (shop / "lake").rglob("*")) == before
+
+
+def test_a_shard_for_which_there_is_no_partition_says_so(shop: Path) -> None:
+    send(shop, *range(5))
+    for begin in ("earliest", "latest"):
+        process = Process(written(shop, 7, begin=begin))
+        assert not process.land(6)
+        (told,) = process.heard.of(Noticed)
+        assert told.message == (
+            "nothing lands in this one of 7 shards, because topic events has 5 partitions; write partitions: 7 for it"
+            " under topics, or shards: 5 while no more have landed"
+        )
+        assert process.connected.lake.list("bronze") == []
+    project = written(shop, 7)
+    probed = {one.feed: one for one in probe_sources(Connected.of(project))}
+    assert {one.severity for one in probed.values()} == {"ok", "warning"}
+    assert "5 partitions" in probed["clicks.events/5"].message
+    assert probed["clicks.events/4"].severity == "ok"
+    silver(shop)  # a run, which tells of each
+    told = {one.step.name: one.words for one in pending(project, None, steps(project, None)) if one.step.kind == "land"}
+    assert "topic events has 5 partitions" in told["clicks.events/5"]
+    assert "partitions" not in told["clicks.events/4"]
+    Connected.of(project).broker.declare([TopicSpec("events", 7)])
+    send(shop, 5, partition=5)
+    send(shop, 6, partition=6)
+    assert silver(shop) == list(range(7))
+
+
+def test_a_shard_that_landed_nothing_is_told_of_messages_from_where_the_stream_began(shop: Path) -> None:
+    first = Process(written(shop, 2, begin="latest"))
+    send(shop, *range(10))
+    assert first.land(0)
+    feed = first.connected.project.feeds_of("clicks.events")[1]
+    source = first.connected.feeding(feed)
+    place = Sharing(first.connected.lake, feed, source).place()
+    assert not source.wait(feed, place, 0.0)
+    send(shop, 11)
+    assert source.wait(feed, place, 0.0)
+    source.close()

@@ -118,9 +118,12 @@ class Following:
 
     def describe(self) -> Description:
         """Raises Passed and DataError as `read` would."""
-        bounds = self._bounds()
-        if bounds is None:
+        everywhere = self._bounds()
+        if everywhere is None:
             return Description(item="message", notices=(self._absent(),) if self._is_first else ())
+        bounds = self._of_ours(everywhere)
+        if not bounds:
+            return Description(item="message", notices=(self._left_out(everywhere),))
         begins = self._begin(bounds, look=None)
         if self._is_first and self._reads.from_ == "latest":
             there = sum(until - first for first, until in bounds.values())
@@ -133,12 +136,17 @@ class Following:
 
     def read(self, maker: Maker, budget: Budget) -> Iterator[Batch]:
         """A load may end after any batch; what was lost is told with the batch that comes next."""
-        bounds = self._bounds()
-        if bounds is None:
+        everywhere = self._bounds()
+        if everywhere is None:
+            return
+        bounds = self._of_ours(everywhere)
+        if not bounds:
             return
         wanted = budget.rows if self._is_first else None
-        # What this shard knows of the partitions of others goes on, for who lands them later.
-        self._next = {**self._since.offsets, **self._begin(bounds, look=wanted)}
+        # What this shard knows of the partitions of others goes on, for who lands them later: where a stream begins is
+        # settled for all of it by the first who reads.
+        others = self._begin(everywhere, look=None) if self._is_first else self._since.offsets
+        self._next = {**others, **self._begin(bounds, look=wanted)}
         self._pass_over(self._gaps(bounds, self._next), self._next)
         ended, size, count = self._since, 0, 0
         for messages in self._messages(bounds):
@@ -167,10 +175,10 @@ class Following:
         return self._broker.wait(self._topic, {**others, **begins}, seconds)
 
     def _bounds(self) -> dict[int, tuple[int, int]] | None:
-        """First kept and next offset by partition of this shard; None where there is no such topic and never was."""
+        """First kept and next offset by partition, of all shards; None where there is no such topic and never was."""
         if self._is_first and self._topic not in self._broker.topics():
             return None
-        bounds = self._ours()
+        bounds = dict(self._broker.bounds(self._topic))
         for partition, offset in self._since.offsets.items():
             if not self._is_ours(partition):
                 continue
@@ -187,11 +195,12 @@ class Following:
     def _is_ours(self, partition: int) -> bool:
         return partition % self._shards == self._shard
 
-    def _ours(self) -> dict[int, tuple[int, int]]:
-        return self._of_ours(self._broker.bounds(self._topic))
-
     def _of_ours(self, found: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
         return {partition: found[partition] for partition in sorted(found) if self._is_ours(partition)}
+
+    def _left_out(self, everywhere: Mapping[int, tuple[int, int]]) -> Notice:
+        message = "; ".join(left_out(self._topic, self._shards, len(everywhere)))
+        return Notice("said", message, {"stream": self._feed, "shards": self._shards, "partitions": len(everywhere)})
 
     def _absent(self) -> Notice:
         known = self._broker.topics()
@@ -314,6 +323,13 @@ class Following:
         """What was lost and not told yet."""
         told, self._lost = tuple(self._lost), []
         return told
+
+
+def left_out(topic: str, shards: int, partitions: int) -> tuple[str, str]:
+    """What is to be said of a shard whose number is greater than that of any partition, and the cure."""
+    some = f"{partitions:,} partition{'' if partitions == 1 else 's'}"
+    cure = f"write partitions: {shards} for it under topics, or shards: {partitions} while no more have landed"
+    return f"nothing lands in this one of {shards} shards, because topic {topic} has {some}", cure
 
 
 def _partition(messages: pa.RecordBatch) -> int:

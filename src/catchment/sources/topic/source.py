@@ -17,7 +17,7 @@ from catchment import naming
 from catchment.errors import ConfigError, MissingExtra
 from catchment.interfaces import Broker, Source
 from catchment.records import Abilities, Batch, Budget, Cursor, Description, Feed, Finding
-from catchment.sources.topic.following import Following, Place
+from catchment.sources.topic.following import Following, Place, left_out
 from catchment.sources.topic.rows import Maker, Messages, Numbered, Reading, Values
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ class TopicSource(Source):
             return [Finding(feed.name, "warning", f"there is no topic {topic}", hint)]
         self._look_at_schemas(feed)
         bounds = log.bounds(topic)
+        if feed.shard >= len(bounds):
+            return [Finding(feed.name, "warning", *left_out(topic, feed.shards, len(bounds)))]
         kept = sum(until - first for first, until in bounds.values())
         gone = sum(first for first, _ in bounds.values())
         past = f"; {gone:,} from before are not kept any more" if gone else ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catchment.connected import Connected
 from catchment.errors import ConfigError
+from catchment.interfaces import Source
 from catchment.naming import did_you_mean
-from catchment.records import Budget, Notice
+from catchment.records import Batch, Budget, Feed, Notice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,23 +38,36 @@ def peek(connected: Connected, stream: str, limit: int) -> Peeked:
     Raises ConfigError where there is no such stream, and what `Source.read` may.
     """
     source = connected.source(_known(connected, stream), only=stream.partition(".")[2])
-    feed = connected.project.feed(stream)
+    feeds = connected.project.feeds_of(stream)
     tables: list[pa.Table] = []
     notices: list[Notice] = []
     count = 0
-    batches = source.read(feed, None, Budget(rows=limit + 1))
     try:
-        for batch in batches:
-            tables.append(batch.rows)
-            notices += batch.notices
-            count += batch.rows.num_rows
+        for feed in feeds:
+            for batch in _batches(source, feed, limit + 1 - count):
+                tables.append(batch.rows)
+                notices += batch.notices
+                count += batch.rows.num_rows
             if count > limit:
                 break
     finally:
+        source.close()
+    return Peeked(stream, str(feeds[0].table), _joined(tables, limit), count <= limit, tuple(notices))
+
+
+def _batches(source: Source, feed: Feed, wanted: int) -> Iterator[Batch]:
+    """Those of a first read until there are so many rows."""
+    batches = source.read(feed, None, Budget(rows=wanted))
+    count = 0
+    try:
+        for batch in batches:
+            yield batch
+            count += batch.rows.num_rows
+            if count >= wanted:
+                return
+    finally:
         if isinstance(batches, Generator):
             batches.close()
-        source.close()
-    return Peeked(stream, str(feed.table), _joined(tables, limit), count <= limit, tuple(notices))
 
 
 def _joined(tables: Sequence[pa.Table], limit: int) -> pa.Table:

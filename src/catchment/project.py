@@ -126,22 +126,25 @@ class Project:
         return self.feeds_of(stream)[int(number or 0)]
 
 
-def load_project(folder: Path) -> Project:
+def load_project(folder: Path, *, tables_too: bool = True) -> Project:
     """The project in `folder`.
+
+    Without `tables_too` it serves those only who ask for sources, topics and targets: nothing is looked at that silver,
+    gold and live point at, and it has no contracts, which may not be written yet.
 
     Raises ProjectProblems with every error of catchment.yaml and of the contracts it names, and ConfigError where there
     is no project. What deserves a warning is in `Project.warnings`.
     """
-    project, problems = read_project(folder)
+    project, problems = read_project(folder, tables_too=tables_too)
     errors = [problem for problem in problems if problem.severity == "error"]
     if project is None or errors:
         raise ProjectProblems(errors)
     return project
 
 
-def read_project(folder: Path) -> tuple[Project | None, list[Problem]]:
+def read_project(folder: Path, *, tables_too: bool = True) -> tuple[Project | None, list[Problem]]:
     """The project, or None after an error; and every problem, warnings too, by file and line."""
-    document, contracts, problems = read(folder)
+    document, contracts, problems = read(folder, tables_too=tables_too)
     if document is None or any(problem.severity == "error" for problem in problems):
         return None, problems
     project = Project(

@@ -196,3 +196,90 @@ def test_a_retention_from_outside_is_a_length_of_time(tmp_path: Path, monkeypatc
     monkeypatch.setenv("KEEP", "soon")
     with pytest.raises(ConfigError, match=r"topics\.a\.retention"):
         specs(connected)
+
+
+UNWRITTEN = """\
+name: tries
+sources:
+  web:
+    type: topic
+    streams:
+      clicks: {topic: web.clicks, shards: 4}
+silver:
+  clicks: {from: web.clicks, refine: silver/clicks.py, publish: clicks.refined}
+gold: {dbt: gold/}
+live:
+  hits: {from: clicks, measures: {n: count(*)}}
+topics:
+  web.clicks: {}
+"""
+
+
+class TestBeforeTheContracts:
+    """Topics are there before anybody knows what is in them."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "catchment.yaml").write_text(UNWRITTEN, encoding="utf-8")
+        return tmp_path
+
+    def test_topics_can_be_made_filled_and_shown(self, folder: Path) -> None:
+        assert "web.clicks: new, 3 partitions" in call(folder, "topics", "apply", "--yes").stdout
+        given = ["--project", str(folder), "topics", "put", "web.clicks"]
+        put = CliRunner().invoke(root, given, input='{"n": 1}\n')
+        assert "1 message written" in put.stderr
+        assert '{"n": 1}' in call(folder, "topics", "show", "web.clicks").stdout
+        assert "web.clicks" in call(folder, "topics", "list").stdout
+
+    def test_a_contract_is_proposed_for_what_is_there(self, folder: Path) -> None:
+        call(folder, "topics", "apply", "--yes")
+        with pytest.raises(ConfigError, match=r"web\.clicks has no rows"):
+            call(folder, "peek", "web.clicks", "--contract")
+        broker(folder).write("web.clicks", [Message(b'{"n": 1}')])
+        assert "kind: DataContract" in call(folder, "peek", "web.clicks", "--contract").stdout
+
+    def test_rows_of_every_shard_are_peeked_at(self, folder: Path) -> None:
+        call(folder, "topics", "apply", "--yes")
+        broker(folder).write("web.clicks", [Message(b'{"n": %d}' % one, partition=one) for one in range(3)])
+        told = json.loads(call(folder, "peek", "web.clicks", "--json").stdout)
+        assert [row["document"] for row in told["rows"]] == ['{"n": 0}', '{"n": 1}', '{"n": 2}']
+        assert told["is_all"]
+        told = json.loads(call(folder, "peek", "web.clicks", "--limit", "2", "--json").stdout)
+        assert (len(told["rows"]), told["is_all"]) == (2, False)
+
+    def test_a_shop_can_be_sent(self, folder: Path) -> None:
+        assert "Sent 5 clicks" in call(folder, "generate", "--into", "topics", "--rate", "max", "--count", "5").stdout
+
+    def test_what_makes_tables_still_wants_them(self, folder: Path) -> None:
+        for command in (["run"], ["stream", "--until-idle"], ["plan"]):
+            with pytest.raises(ProjectProblems, match=r"contract contracts/clicks\.odcs\.yaml is not there"):
+                call(folder, *command)
+
+    def test_a_mistake_in_what_they_need_is_still_told(self, folder: Path) -> None:
+        (folder / "catchment.yaml").write_text(UNWRITTEN.replace("{}", "{partitions: 0}"), encoding="utf-8")
+        with pytest.raises(ProjectProblems, match="at least 1"):
+            call(folder, "topics", "list")
+
+
+@pytest.mark.parametrize(
+    ("shards", "topics", "words"),
+    [
+        (4, "{a: {}}", "4 shards of a topic that is declared with 3 partitions: those from number 3 on land nothing"),
+        (2, "{a: {partitions: 1}}", "write partitions: 2 at topics.a, or shards: 1 while no more have landed"),
+        (3, "{a: {}}", None),
+        (64, "{b: {}}", None),
+        (64, "{}", None),
+    ],
+)
+def test_more_shards_than_declared_partitions_are_warned_of(
+    tmp_path: Path, shards: int, topics: str, words: str | None
+) -> None:
+    text = STREAM.format(stream=f"{{shards: {shards}}}", more=f"topics: {topics}\n")
+    (tmp_path / "catchment.yaml").write_text(text, encoding="utf-8")
+    told = [(one.line, str(one)) for one in load_project(tmp_path).warnings]
+    if words is None:
+        assert told == []
+    else:
+        ((line, message),) = told
+        assert line == 6
+        assert words in message

@@ -215,6 +215,35 @@ def test_a_mistake_has_its_line_its_cause_and_its_cure(case: str, folder: Path) 
 
 
 @pytest.mark.parametrize(
+    "slip",
+    [
+        "silver: {keyed: {from: drops.keyed, publish: {topc: x}}}",
+        "silver: {keyed: {form: drops.keyed}}",
+        "targets: {local: {broker: {typ: kafka, servers: x}}}",
+        "targets: {local: {broker: {type: kafka, server: x}}}",
+        "targets: {local: {broker: kafka}}",
+        "targets: {local: {live: mysql}}",
+        "targets: {local: {live: {type: clickhouse, ulr: 'http://x'}}}",
+        "targets: {local: {broker: {type: kafka, servers: a:1,b:2}}}",
+        "targets: {local: {lake: one, two}}",
+        "targets: {local: {sources: {drops: {typ: files, streams: {}}}}}",
+        "silver: {keyed: {from: drops.keyed, mode: merge, deleted_when: id in (1, 2)}}",
+        "live: {n: {from: keyed, measures: {late: share(id, id)}}}\nsilver: {keyed: {from: drops.keyed}}",
+    ],
+)
+def test_one_slip_of_the_pen_is_one_mistake(slip: str, folder: Path) -> None:
+    with pytest.raises(ProjectProblems) as caught:
+        load_project(write(folder, f"{HEAD}{slip}\n"))
+    assert len([one for one in caught.value.problems if one.severity == "error"]) == 1, str(caught.value)
+
+
+def test_a_key_without_a_value_in_lines_is_no_cut_value(folder: Path) -> None:
+    text = "name: shop\ntargets:\n  local: {lake: a, spill: }\n  other: {default: true, lake: b,\n    spill: }\n"
+    project = load_project(write(folder, text))
+    assert [(one.lake, one.spill) for one in project.targets.values()] == [("a", None), ("b", None)]
+
+
+@pytest.mark.parametrize(
     ("content", "line", "message"),
     [
         (b"", None, "empty"),
@@ -247,7 +276,6 @@ def test_every_mistake_is_told_at_once_those_of_contracts_too(folder: Path) -> N
         load_project(write(folder, text))
     told = [(problem.file, problem.line, problem.key) for problem in caught.value.problems]
     assert told == [
-        ("catchment.yaml", 7, "sources.drops.streams.keyless"),
         ("catchment.yaml", 7, "sources.drops.streams.keyless"),
         ("catchment.yaml", 11, "silver.keyed.from"),
         ("catchment.yaml", 11, "silver.keyed.latest_by"),
@@ -309,6 +337,27 @@ def test_a_key_that_says_nothing_is_a_warning(keys: str, message: str, folder: P
     assert message in warning.message
     assert warning.line == 11
     assert warning.cure
+
+
+@pytest.mark.parametrize(
+    ("paces", "message"),
+    [
+        ("flush: 2 minutes", "2 minutes is more than merge_every (60s, the default): what is published"),
+        ("merge_every: 500ms, flush: 1s", "is passed on every 1s, however often silver has something new"),
+        ("merge_every: 100ms", None),  # nobody said how often it is passed on
+        ("flush: 60s", None),
+        ('flush: "${env:PACE}"', None),
+        ('flush: 2 minutes, merge_every: "${env:PACE}"', None),
+    ],
+)
+def test_a_pace_that_holds_back_more_than_it_seems_is_a_warning(paces: str, message: str | None, folder: Path) -> None:
+    told = load_project(write(folder, f"{HEAD}stream: {{{paces}}}\n")).warnings
+    if message is None:
+        assert told == ()
+    else:
+        (warning,) = told
+        assert message in warning.message
+        assert (warning.line, warning.key) == (10, "stream.flush")
 
 
 def test_a_delta_source_arrives_whole_by_nature(folder: Path) -> None:

@@ -16,12 +16,14 @@ from catchment.cli.invocation import Invocation, examples, json_option, target_o
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note, out, out_json
 from catchment.errors import ConfigError
+from catchment.naming import did_you_mean
 from catchment.observe.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from catchment.generate.server import ApiServer
+    from catchment.outside import Address
 
 _LOCAL = ("127.0.0.1", "localhost")
 
@@ -144,7 +146,10 @@ def _go_on(invocation: Invocation | None, url: str, days: int, seed: int, *, as_
 def _instant(text: str) -> datetime:
     from catchment.reading.moments import moment
 
-    found = moment(text)
+    try:
+        found = moment(text)
+    except ConfigError:
+        found = 0  # a version, which is no time either
     if isinstance(found, int):
         message = f"--start {text} is no time"
         raise ConfigError(message, hint="write 2026-11-21T08:30Z, or a day for its first moment")
@@ -152,10 +157,10 @@ def _instant(text: str) -> datetime:
 
 
 def _load(url: str, days: int, seed: int, *, again: bool, as_json: bool) -> None:
-    from catchment import outside, registry
+    from catchment import registry
     from catchment.generate.shop import make_shop
 
-    place = outside.address(url, Path.cwd())
+    place = database(url)
     known = registry.names("loaders")
     if place.type not in known:
         message = f"nothing puts the shop into {place.shown}"
@@ -174,6 +179,20 @@ def _load(url: str, days: int, seed: int, *, again: bool, as_json: bool) -> None
         out_json({"into": place.shown, "days": days, "seed": seed, "rows": brought})
         return
     out(f"Brought {plural(sum(brought.values()), 'row')} into {place.shown}.")
+
+
+def database(text: str) -> Address:
+    """The database that `--into` names. Raises ConfigError for what is none."""
+    from catchment import outside, registry, settings
+
+    given = settings.resolve(text, Path.cwd(), place="--into")
+    if registry.source_at(given) is None:
+        # What a reference stands for may hold a password, and is not told.
+        shown = given.partition("://")[0] + "://…" if "://" in given else text
+        near = did_you_mean(given, [TOPICS])
+        message = f"nothing puts the shop into {shown}"
+        raise ConfigError(message, hint=near or f"write {TOPICS}, postgresql://user@host/shop or http://127.0.0.1:8099")
+    return outside.address(text, Path.cwd())
 
 
 def _serve(url: str, days: int, seed: int, *, as_json: bool) -> None:

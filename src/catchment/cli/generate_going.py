@@ -8,10 +8,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catchment.cli.generate import TOPICS
+from catchment.cli.generate import TOPICS, database
 from catchment.cli.invocation import Invocation
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note, out, out_json
@@ -108,9 +107,9 @@ def _sink(invocation: Invocation, asked: Asked, shop: Endless) -> tuple[str, Sin
     """What people call the place, and who writes there."""
     if asked.into == TOPICS:
         return _topics(invocation, asked, shop)
-    from catchment import outside, registry
+    from catchment import registry
 
-    place = outside.address(asked.into, Path.cwd())
+    place = database(asked.into)
     known = registry.names("goers")
     if place.type not in known:
         message = f"the shop does not go on in {place.shown}"
@@ -132,7 +131,7 @@ def _topics(invocation: Invocation, asked: Asked, shop: Endless) -> tuple[str, S
     from catchment.generate import into_topics
     from catchment.records import TopicSpec
 
-    connected = Connected.of(invocation.load(), asked.target)
+    connected = Connected.of(invocation.load(tables_too=False), asked.target)
     names = (asked.only,) if asked.only else into_topics.TOPICS
     declared = {spec.name: spec for spec in specs(connected, names)}
     there = connected.broker.topics()

@@ -27,11 +27,14 @@ class Invocation:
     debug: bool = False
     no_colour: bool = False
 
-    def load(self) -> Project:
-        """The project that this call is about; raises ConfigError, or ProjectProblems with every mistake in it."""
+    def load(self, *, tables_too: bool = True) -> Project:
+        """The project that this call is about; raises ConfigError, or ProjectProblems with every mistake in it.
+
+        Without `tables_too` it serves those only who ask for sources, topics and targets; contracts may be missing.
+        """
         from catchment.project import load_project
 
-        return load_project(self.folder())
+        return load_project(self.folder(), tables_too=tables_too)
 
     def folder(self) -> Path:
         """Where the project lies; raises ConfigError where there is none."""

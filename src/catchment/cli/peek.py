@@ -81,7 +81,8 @@ def _meant(
     from catchment.connected import Connected
 
     if address is None:
-        return Connected.of(invocation.load(), target), stream, None
+        # Contracts may not be written yet: this is how they are drafted.
+        return Connected.of(invocation.load(tables_too=False), target), stream, None
     from catchment import outside
     from catchment.draft.database import chosen
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ import click
 from catchment.cli.invocation import Invocation, examples, json_option, limit_option, target_option
 from catchment.cli.terminal import note, out, out_json
 from catchment.errors import ConfigError, DataError
+from catchment.naming import did_you_mean
 from catchment.observe.words import aligned, instant, plural, size
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ _LONGEST = 400
 
 # Offsets of more partitions fill the line.
 _MOST_SHOWN = 4
+
+# Names in a hint.
+_MOST_NAMED = 20
 
 # Messages that are written at once.
 _BATCH = 1000
@@ -88,6 +93,8 @@ def show(
 ) -> None:
     """Show messages of a topic, the newest last. Nobody's place in it changes."""
     broker = _broker(invocation, target)
+    if topic not in broker.topics():
+        raise _no_topic(broker, topic)
     bounds = broker.bounds(topic)
     if partition is not None and partition not in bounds:
         message = f"topic {topic} has no partition {partition}"
@@ -121,20 +128,37 @@ def show(
 def put(
     invocation: Invocation, topic: str, key: str | None, text: bool, create: bool, target: str | None, as_json: bool
 ) -> None:
-    """Write each line of stdin as a message, for trying things. Empty lines are left out."""
+    """Write each line of stdin as a message, for trying things. Empty lines are left out.
+
+    Lines are written a thousand at a time, once all of these were found good; the first that is not ends it. Nothing is
+    made or written where that is among the first thousand.
+    """
     path = _path(key)
     if text and path:
         message = "--text and --key exclude each other: a key is found in JSON only"
         raise click.UsageError(message)
     connected = _connected(invocation, target)
     broker = connected.broker
-    if topic not in broker.topics():
-        _make(invocation, connected, topic, create=create)
-    written, ends = _written(broker, topic, _messages(sys.stdin.buffer, path, text=text))
+    is_there = topic in broker.topics()
+    if not is_there and not create:
+        raise _no_topic(broker, topic, f"{invocation.command(f'topics put {topic} --create')} makes it")
+    if sys.stdin.isatty():
+        note("A line is a message; Ctrl-D ends.")
+    writing = _Writing(broker, topic)
+    try:
+        batches = writing.batches(_messages(sys.stdin.buffer, path, text=text))
+        first = next(batches, [])  # lines are looked at before a topic is made for them
+        if not is_there:
+            _make(connected, topic)
+        writing.write(itertools.chain([first], batches))
+    except KeyboardInterrupt:
+        count = plural(writing.written, "message")
+        note(f"{count} had been written to {topic}, and no line after them")
+        raise
     if as_json:
-        out_json({"topic": topic, "messages": written, "next": ends})
+        out_json({"topic": topic, "messages": writing.written, "next": writing.ends})
         return
-    note(f"{plural(written, 'message')} written to {topic}.")
+    note(f"{plural(writing.written, 'message')} written to {topic}.")
 
 
 @topics.command("apply", epilog=examples("catchment topics apply", "catchment topics apply --yes"))
@@ -172,32 +196,57 @@ def _broker(invocation: Invocation, target: str | None) -> Broker:
 def _connected(invocation: Invocation, target: str | None) -> Connected:
     from catchment.connected import Connected
 
-    return Connected.of(invocation.load(), target)
+    return Connected.of(invocation.load(tables_too=False), target)
 
 
-def _written(broker: Broker, topic: str, messages: Iterator[Message]) -> tuple[int, Mapping[int, int]]:
-    """How many messages, and the next offsets of the partitions that got some."""
-    written = 0
-    ends: dict[int, int] = {}
-    while True:
-        try:
-            batch = list(itertools.islice(messages, _BATCH))
-        except DataError as error:
-            hint = f"{plural(written, 'message')} before it had been written" if written else "nothing was written"
-            raise DataError(error.message, hint=hint) from error
-        if not batch:
-            return written, ends
-        ends |= broker.write(topic, batch)
-        written += len(batch)
+@dataclass
+class _Writing:
+    """Messages on their way into a topic: how many are there, and the next offsets of the partitions that got some."""
+
+    broker: Broker
+    topic: str
+    written: int = 0
+    ends: dict[int, int] = field(default_factory=dict)
+
+    def batches(self, messages: Iterator[Message]) -> Iterator[list[Message]]:
+        """So many as are written at once; raises DataError for a bad line, which says what had been written."""
+        while True:
+            try:
+                batch = list(itertools.islice(messages, _BATCH))
+            except DataError as error:
+                raise DataError(error.message, hint=self.told()) from error
+            if not batch:
+                return
+            yield batch
+
+    def write(self, batches: Iterable[list[Message]]) -> None:
+        for batch in batches:
+            if batch:
+                self.ends |= self.broker.write(self.topic, batch)
+                self.written += len(batch)
+
+    def told(self) -> str:
+        return (
+            f"{plural(self.written, 'message')} before it had been written" if self.written else "nothing was written"
+        )
 
 
-def _make(invocation: Invocation, connected: Connected, topic: str, *, create: bool) -> None:
+def _no_topic(broker: Broker, topic: str, makes: str | None = None) -> ConfigError:
+    """`makes` is the command that makes it."""
+    known = broker.topics()
+    near = did_you_mean(topic, known) or (None if makes else _listed(known))
+    return ConfigError(f"there is no topic {topic}", hint=" ".join(one for one in (near, makes) if one))
+
+
+def _listed(known: Sequence[str]) -> str:
+    more = " …" if len(known) > _MOST_NAMED else ""
+    return f"there are {', '.join(known[:_MOST_NAMED])}{more}" if known else "there is none yet"
+
+
+def _make(connected: Connected, topic: str) -> None:
     from catchment.declared import specs
     from catchment.records import TopicSpec
 
-    if not create:
-        message = f"there is no topic {topic}"
-        raise ConfigError(message, hint=f"{invocation.command(f'topics put {topic} --create')} makes it")
     declared = {spec.name: spec for spec in specs(connected)}
     for words in connected.broker.declare([declared.get(topic, TopicSpec(topic))]):
         note(words)
@@ -322,7 +371,10 @@ def _messages(source: Iterable[bytes], path: Sequence[str], *, text: bool) -> It
         try:
             document = json.loads(value)
         except ValueError as error:
-            message = f"line {number} is no JSON: {error}"
+            why = str(error)
+            if isinstance(error, json.JSONDecodeError):
+                why = f"{error.msg.removesuffix(' starting at')} at character {error.pos + 1}"
+            message = f"line {number} is no JSON: {why}"
             raise DataError(message) from error
         yield Message(value, _key(document, path, number) if path else None)
 

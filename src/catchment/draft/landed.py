@@ -72,7 +72,8 @@ def land(connection: duckdb.DuckDBPyConnection, stream: DraftStream) -> Landed:
 def land_rows(connection: duckdb.DuckDBPyConnection, rows: pa.Table, shown: str) -> Landed:
     """Rows that a source gave; raises ConfigError where there is no column in them."""
     seen = _Seen()
-    _insert(connection, rows, seen)
+    if rows.num_columns:
+        _insert(connection, rows, seen)
     return _landed(connection, seen, shown, documents=seen.names == [DOCUMENT])
 
 

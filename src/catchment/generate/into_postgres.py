@@ -16,7 +16,7 @@ from adbc_driver_postgresql import dbapi
 
 from catchment.errors import RetryableError
 from catchment.generate.changing import STATUSES
-from catchment.generate.postgres import TRANSACTIONS, make
+from catchment.generate.postgres import REFUSED, TRANSACTIONS, make
 from catchment.generate.sequence import Sent
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class IntoPostgres:
             with suppress(adbc_driver_manager.Error):
                 self.close()
             message = f"the database refused: {str(error).splitlines()[0]}"
-            raise RetryableError(message) from None
+            raise RetryableError(message, hint=REFUSED) from None
 
     def _connected(self) -> dbapi.Connection:
         self._connection = dbapi.connect(self.url)

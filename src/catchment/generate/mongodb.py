@@ -40,5 +40,5 @@ def load(url: str, shop: Shop, *, again: bool, tell: Callable[[str, int], None])
         raise ConfigError(message, hint="name the database too: mongodb://host:27017/shop") from None
     except PyMongoError as error:
         message = f"the server refused: {str(error).splitlines()[0]}"
-        raise ConfigError(message) from None
+        raise ConfigError(message, hint="does it run there, and may this user write?") from None
     tell(COLLECTION, len(documents))

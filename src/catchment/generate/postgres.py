@@ -63,6 +63,8 @@ TRANSACTIONS = {
     "created_at": "timestamptz NOT NULL",
     "updated_at": "timestamptz NOT NULL CHECK (updated_at >= created_at)",
 }
+REFUSED = "does it run there, is there such a database, and may this user make tables in it?"
+
 _TABLES = {"users": _USERS, "products": _PRODUCTS, "transactions": TRANSACTIONS}
 
 _VERSIONS = (
@@ -99,7 +101,7 @@ def load(url: str, shop: Shop, *, again: bool, tell: Callable[[str, int], None])
             connection.commit()
     except adbc_driver_manager.Error as error:
         message = f"the database refused: {str(error).splitlines()[0]}"
-        raise ConfigError(message) from None
+        raise ConfigError(message, hint=REFUSED) from None
 
 
 def is_there(url: str) -> bool:
@@ -110,7 +112,7 @@ def is_there(url: str) -> bool:
             return bool(cursor.fetchone()[0]) and _holds(cursor, "users")
     except adbc_driver_manager.Error as error:
         message = f"the database refused: {str(error).splitlines()[0]}"
-        raise ConfigError(message) from None
+        raise ConfigError(message, hint=REFUSED) from None
 
 
 def make(cursor: dbapi.Cursor, table: str, columns: dict[str, str]) -> None:

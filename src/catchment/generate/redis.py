@@ -36,5 +36,5 @@ def load(url: str, shop: Shop, *, again: bool, tell: Callable[[str, int], None])
                 pipe.execute()
     except (redis.RedisError, ValueError) as error:
         message = f"the server refused: {str(error).splitlines()[0]}"
-        raise ConfigError(message) from None
+        raise ConfigError(message, hint="does it run there, and may this user write?") from None
     tell("sessions", len(sessions))

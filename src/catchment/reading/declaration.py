@@ -415,7 +415,8 @@ class Stream(Keys):
         str,
         Field(
             description="How often at most what is published, or what live figures are made of, is passed on, and the"
-            " tables of mode `append` that it comes from get a commit; where `commit_every` is less, that counts."
+            " tables of mode `append` that it comes from get a commit; where `commit_every` is less, that counts for"
+            " the commit."
         ),
     ] = "250ms"
     compact_every: Annotated[str, Field(description="How often small files are joined.")] = "5 minutes"

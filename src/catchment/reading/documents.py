@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from catchment.errors import Problem
+from catchment.reading.syntax import odd_character, tell
 
 if TYPE_CHECKING:
     import yaml
@@ -153,14 +154,14 @@ def parse(text: str, findings: Findings) -> Node | None:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Builder(yaml.parse(text, Loader=loader), findings).document()
+        return _Builder(yaml.parse(text, Loader=loader), findings, text).document()
     except _Unreadable as error:
         findings.error(error.place, error.message, cure=error.cure)
     except yaml.MarkedYAMLError as error:
-        _syntax_error(error, text, findings)
+        tell(error, text, findings)
     except (yaml.YAMLError, UnicodeEncodeError):
         findings.error(
-            _odd_character(text),
+            odd_character(text),
             "a character that YAML does not allow",
             cure="remove it, or write it as \\x… in double quotes",
         )
@@ -176,9 +177,10 @@ class _Unreadable(Exception):
 class _Builder:
     """Events into nodes; one use."""
 
-    def __init__(self, events: Iterator[yaml.Event], findings: Findings) -> None:
+    def __init__(self, events: Iterator[yaml.Event], findings: Findings, text: str) -> None:
         self.events = events
         self.findings = findings
+        self.text = text
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.count = 0
 
@@ -251,11 +253,16 @@ class _Builder:
         entries: dict[str, Node] = {}
         keys: dict[str, Place] = {}
         merged: list[Node] = []
+        cut = _Cut(self.text)
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
-            key = self._key(event)
-            value = self._node(next(self.events), depth + 1)
+            key, following = self._key(event), next(self.events)
+            if cut.goes_on(event, following):
+                entries[cut.key] = cut.joined(event, key)
+                continue
+            value = self._node(following, depth + 1)
+            cut.after(key, following)
             if key == "<<" and (value.is_mapping or value.is_list):
                 merged += value.items() or [value]
             elif key in entries:
@@ -267,6 +274,7 @@ class _Builder:
                 )
             else:
                 entries[key], keys[key] = value, _place(event)
+        cut.tell(self.findings)
         for other in merged:
             for key, value in other.entries().items():
                 if key not in entries:
@@ -287,6 +295,57 @@ class _Builder:
         return str(event.value)
 
 
+class _Cut:
+    """Values that a comma has cut in two: in `{retention: 7 days, 3 hours}` what comes after it is a key for YAML.
+
+    They are joined again, so that each is told once and nothing else comes of it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._value: yaml.ScalarEvent | None = None
+        self.key = ""
+        self._found: dict[str, tuple[Place, str, str]] = {}
+
+    def after(self, key: str, value: yaml.Event) -> None:
+        """A value with its key: one that is not quoted may go on."""
+        import yaml
+
+        self.key, self._value = key, None
+        if isinstance(value, yaml.ScalarEvent) and value.implicit[0] and value.value and not value.anchor:
+            self._value = value
+
+    def goes_on(self, key: yaml.Event, value: yaml.Event) -> bool:
+        """Whether what was read as a key with its value is more of the value before: it has no colon."""
+        import yaml
+
+        if self._value is None or not (isinstance(key, yaml.ScalarEvent) and isinstance(value, yaml.ScalarEvent)):
+            return False
+        between = self._text[_index(key.end_mark) : _index(value.start_mark)]
+        return bool(key.implicit[0] and not value.value and value.implicit[0] and ":" not in between)
+
+    def joined(self, event: yaml.Event, key: str) -> Node:
+        """The value as it was meant."""
+        assert self._value is not None
+        whole = self._text[_index(self._value.start_mark) : _index(event.end_mark)]
+        place, first, _ = self._found.get(self.key, (_place(event), key, ""))
+        self._found[self.key] = (place, first, whole)
+        return Node(whole, _place(self._value), text=whole)
+
+    def tell(self, findings: Findings) -> None:
+        """Each value that was cut, once."""
+        for key, (place, first, whole) in self._found.items():
+            message = f"`{shorten(first)}` has no value: between {{ and }} a comma ends the value of `{shorten(key)}`"
+            quote = "'" if '"' in whole else '"'
+            cure = f"put it all into quotes, {shorten(key)}: {quote}{shorten(whole)}{quote}, or give it a value"
+            findings.error(place, message, cure=cure)
+
+
+def _index(mark: Any) -> int:
+    """How many characters lie before a place."""
+    return int(mark.index)
+
+
 def _place(event: yaml.Event) -> Place:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
@@ -302,40 +361,3 @@ def _value(text: str) -> Plain:
     if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
         return number
     return text
-
-
-def _syntax_error(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:
-    mark = error.problem_mark or error.context_mark
-    place = (mark.line + 1, mark.column + 1) if mark is not None else None
-    lines = text.splitlines()
-    line = lines[place[0] - 1] if place is not None and place[0] <= len(lines) else ""
-    indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent or (place is not None and line[place[1] - 1 : place[1]] == "\t"):
-        findings.error(place, "a tab stands where YAML wants spaces", cure="indent with spaces")
-        return
-    what = (error.problem or error.context or "it cannot be read").replace("\\'", "'")
-    context = f" {error.context}" if error.context and error.context != what else ""
-    findings.error(place, f"this is not YAML: {what}{context}", cure=_syntax_cure(what, line))
-
-
-def _syntax_cure(what: str, line: str) -> str:
-    if "mapping values are not allowed" in what:
-        return "mind the indentation, and put a value that holds `: ` into quotes"
-    if "${" in line or "cannot start any token" in what:
-        return "put the value into double quotes"
-    if "end of stream" in what:
-        return "close the quote"
-    return "mind the indentation and close every bracket and quote"
-
-
-def _odd_character(text: str) -> Place | None:
-    for number, line in enumerate(text.split("\n"), start=1):
-        for column, character in enumerate(line, start=1):
-            if (
-                (character < " " and character not in "\t\r")
-                or "\x7f" <= character <= "\x9f"
-                or "\ud800" <= character <= "\udfff"
-                or character in "\ufffe\uffff"
-            ):
-                return number, column
-    return None

@@ -7,26 +7,35 @@ from pathlib import Path
 
 from catchment.contract import Contract
 from catchment.errors import ConfigError, Problem
-from catchment.reading import connect, live, pointers, refined, shape, tables, targets, topics
+from catchment.reading import connect, live, paces, pointers, refined, shape, tables, targets, topics
 from catchment.reading.declaration import FILE, ProjectFile
 from catchment.reading.documents import Findings, Node, decode, parse
 
+# What is said of the world around a project, and what of its tables.
+_OUTSIDE = (pointers.follow, targets.follow, topics.follow, connect.follow, paces.follow)
+_TABLES = (
+    pointers.follow_contracts,
+    pointers.follow_gold,
+    tables.follow,
+    targets.follow_tables,
+    refined.follow,
+    live.follow,
+)
 
-def read(folder: Path) -> tuple[ProjectFile | None, dict[str, Contract], list[Problem]]:
-    """What catchment.yaml and its contracts say; the document is None where it does not fit the models."""
+
+def read(folder: Path, *, tables_too: bool = True) -> tuple[ProjectFile | None, dict[str, Contract], list[Problem]]:
+    """What catchment.yaml and its contracts say; the document is None where it does not fit the models.
+
+    Without `tables_too` nothing is looked at that silver, gold and live point at, contracts among it.
+    """
     findings = Findings(FILE)
     root = _root(folder, findings)
     if root is None:
         return None, {}, findings.problems
     document = shape.fit(root, findings)
     reading = pointers.Reading(folder, root, findings)
-    pointers.follow(reading)
-    tables.follow(reading)
-    targets.follow(reading)
-    topics.follow(reading)
-    refined.follow(reading)
-    connect.follow(reading)
-    live.follow(reading)
+    for look in (*_OUTSIDE, *(_TABLES if tables_too else ())):
+        look(reading)
     contracts = {table: found for table, found in reading.contracts.items() if found is not None}
     return document, contracts, sort([*findings.problems, *reading.contract_problems])
 

@@ -66,12 +66,10 @@ class Reading:
 
 
 def follow(reading: Reading) -> None:
-    """Look at everything that a name points at and read the contracts; what is wrong goes to the problems."""
+    """Look at names, references and files that are read; what is wrong goes to the problems."""
     _references(reading)
     _names(reading)
     _streams(reading)
-    _load_contracts(reading)
-    _gold(reading)
 
 
 def entries(node: Node, key: str) -> dict[str, Node]:
@@ -160,7 +158,8 @@ def _dialect(reading: Reading, stream: Node, key: str) -> None:
         seen.add(item.text.lower())
 
 
-def _load_contracts(reading: Reading) -> None:
+def follow_contracts(reading: Reading) -> None:
+    """Read the contract of every silver table; what is wrong goes to the problems."""
     contracts = Contracts(reading.folder)
     for table, node in reading.section("silver").items():
         if not node.is_mapping or settings.has_references(node.string("contract") or ""):
@@ -168,7 +167,7 @@ def _load_contracts(reading: Reading) -> None:
         declared = node.get("contract")
         file = node.string("contract") or f"contracts/{table}.odcs.yaml"
         at = declared.place if declared is not None else reading.key_place("silver", table)
-        content = _content(reading, file, at, f"silver.{table}")
+        content = _content(reading, file, at, table)
         if content is None:
             continue
         found = contracts.read(file, table, content)
@@ -179,7 +178,7 @@ def _load_contracts(reading: Reading) -> None:
     contracts.save()
 
 
-def _content(reading: Reading, file: str, at: Place, key: str) -> bytes | None:
+def _content(reading: Reading, file: str, at: Place, table: str) -> bytes | None:
     path = reading.folder / file
     try:
         return path.read_bytes()
@@ -187,9 +186,18 @@ def _content(reading: Reading, file: str, at: Place, key: str) -> bytes | None:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         message = f"contract {shorten(file)} {'is not there' if missing else 'cannot be read'}"
         near = did_you_mean(path.name, listing(path.parent, (".yaml", ".yml")))
-        cure = near or "write it, or name another with contract:"
-        reading.findings.error(at, message, cure=cure, key=key)
+        cure = near or f"write it{_proposed(reading, table)}, or name another with contract:"
+        reading.findings.error(at, message, cure=cure, key=f"silver.{table}")
         return None
+
+
+def _proposed(reading: Reading, table: str) -> str:
+    """The command that proposes a contract, where the table is made from one stream."""
+    stream = reading.section("silver")[table].string("from") or ""
+    source, _, name = stream.partition(".")
+    of = reading.section("sources").get(source)
+    known = of is not None and name in entries(of, "streams")
+    return f" (catchment peek {stream} --contract proposes one)" if known else ""
 
 
 def listing(folder: Path, endings: tuple[str, ...]) -> list[str]:
@@ -208,7 +216,8 @@ def is_there(test: Callable[[], bool]) -> bool:
         return False
 
 
-def _gold(reading: Reading) -> None:
+def follow_gold(reading: Reading) -> None:
+    """Look at the dbt project and at what its sources and layers name; what is wrong goes to the problems."""
     gold = reading.root.get("gold") or _NOTHING
     _command(reading, gold.get("command"))
     _gold_sources(reading, gold)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from catchment.naming import did_you_mean
+from catchment.naming import did_you_mean, nearest
 from catchment.reading.declaration import ProjectFile
 from catchment.reading.documents import Findings, Node, shorten
+from catchment.reading.instead import EXAMPLES, bare, example, is_keys, named_or_mapped, shapes_of, tags
 from catchment.reading.kinds import KINDS
 from catchment.reading.kinds.keys import Keys, SourceKeys
 
@@ -60,7 +60,7 @@ def _sources(root: Node, place: tuple[str, ...], declared: Node, findings: Findi
         if not node.is_mapping:
             findings.error(node, f"must be a mapping, not {node.kind()}", cure=_WANTED["model_type"][1], key=key)
         elif kind is None:
-            findings.error(node, "type is missing", cure="write type: files", key=key)
+            _typeless(node, key, findings)
         elif isinstance(kind.value, str) and kind.value in KINDS:
             try:
                 fitting = KINDS[kind.text].model_validate(node.plain(), by_alias=True, by_name=False)
@@ -72,6 +72,14 @@ def _sources(root: Node, place: tuple[str, ...], declared: Node, findings: Findi
         else:
             _strange(kind, key, findings)
     return found
+
+
+def _typeless(node: Node, key: str, findings: Findings) -> None:
+    for name in node.entries():
+        if nearest(name, ["type"]) is not None:
+            findings.error(node.key_place(name), f"unknown key `{shorten(name)}`", cure="did you mean `type`?", key=key)
+            return
+    findings.error(node, "type is missing", cure=f"write type: {EXAMPLES['type']}", key=key)
 
 
 def _warn(node: Node, source: SourceKeys, key: str, findings: Findings) -> None:
@@ -88,10 +96,22 @@ def _strange(kind: Node, key: str, findings: Findings) -> None:
 
 
 def _tell(root: Node, findings: Findings, above: tuple[str, ...], error: ValidationError) -> None:
-    for item in error.errors(include_url=False, include_input=False, include_context=True):
-        path = _meant(root, (*above, *item["loc"]))
-        if path:
-            _say(root, findings, path, str(item["type"]), item.get("ctx", {}))
+    found = [
+        (path, str(item["type"]), item.get("ctx", {}))
+        for item in error.errors(include_url=False, include_input=False, include_context=True)
+        if (path := _meant(root, (*above, *item["loc"])))
+    ]
+    unknown = [path for path, kind, _ in found if kind == "extra_forbidden"]
+    for path, kind, context in found:
+        if kind != "missing" or not _is_misspelt(path, unknown, root):
+            _say(root, findings, path, kind, context)
+
+
+def _is_misspelt(path: list[str], unknown: list[list[str]], root: Node) -> bool:
+    """Whether a key is missing because it stands there otherwise, which is told of the one that does."""
+    *above, last = path
+    known = _known(above, root)
+    return any(nearest(name, known) == last for *place, name in unknown if place == above)
 
 
 def _meant(root: Node, place: tuple[int | str, ...]) -> list[str]:
@@ -105,7 +125,7 @@ def _meant(root: Node, place: tuple[int | str, ...]) -> list[str]:
     annotation: Any = ProjectFile
     node = root
     while parts:
-        shapes = _shapes(annotation)
+        shapes = shapes_of(annotation)
         if len(shapes) > 1:
             if not _fits(parts[0], shapes, node):
                 return []
@@ -120,39 +140,14 @@ def _meant(root: Node, place: tuple[int | str, ...]) -> list[str]:
 
 def _typed(annotation: Any, node: Node) -> Any:
     """The keys of a source are those of its type."""
-    return KINDS.get(node.string("type") or "", annotation) if _bare(annotation) is SourceKeys else annotation
-
-
-def _shapes(annotation: Any) -> list[Any]:
-    """What a value may be; None is no shape of its own to pydantic."""
-    annotation = _bare(annotation)
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return [shape for one in typing.get_args(annotation) if one is not type(None) for shape in _shapes(one)]
-    return [annotation]
-
-
-def _bare(annotation: Any) -> Any:
-    while typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    return annotation
-
-
-def _is_keys(shape: Any) -> bool:
-    return isinstance(shape, type) and issubclass(shape, Keys)
-
-
-def _tags(shape: Any) -> tuple[str, ...]:
-    """The values of `type` by which a mapping is told from others."""
-    tag = shape.model_fields.get("type") if _is_keys(shape) else None
-    found = () if tag is None else typing.get_args(_bare(tag.annotation))
-    return tuple(str(one) for one in found)
+    return KINDS.get(node.string("type") or "", annotation) if bare(annotation) is SourceKeys else annotation
 
 
 def _fits(part: str, shapes: list[Any], node: Node) -> bool:
     """Whether a shape that pydantic names is the one that whoever wrote this had in mind."""
-    if any(part in _tags(shape) for shape in shapes):
+    if any(part in tags(shape) for shape in shapes):
         return True
-    classes = {shape.__name__ for shape in shapes if _is_keys(shape)}
+    classes = {shape.__name__ for shape in shapes if is_keys(shape)}
     kinds = {typing.get_origin(shape) for shape in shapes}
     if node.is_mapping and (classes or dict in kinds):
         return part in classes or part.startswith("dict")
@@ -166,20 +161,20 @@ def _scalar(shape: Any) -> str | None:
     """How pydantic calls a shape that is no mapping and no list, by its beginning."""
     if typing.get_origin(shape) is typing.Literal:
         return "literal"
-    return shape.__name__ if isinstance(shape, type) and not _is_keys(shape) and shape not in (list, dict) else None
+    return shape.__name__ if isinstance(shape, type) and not is_keys(shape) and shape not in (list, dict) else None
 
 
 def _chosen(shapes: list[Any], node: Node, part: str) -> Any:
-    tagged = [shape for shape in shapes if part in _tags(shape)]
-    named = [shape for shape in shapes if _is_keys(shape) and shape.__name__ == part]
+    tagged = [shape for shape in shapes if part in tags(shape)]
+    named = [shape for shape in shapes if is_keys(shape) and shape.__name__ == part]
     listed = [shape for shape in shapes if typing.get_origin(shape) is (dict if node.is_mapping else list)]
     return next(iter([*tagged, *named, *listed, *shapes]))
 
 
 def _below(annotation: Any, part: str) -> Any:
     """What may stand under a key, or at a place of a list."""
-    shape = next(iter(_shapes(annotation)))
-    if _is_keys(shape):
+    shape = next(iter(shapes_of(annotation)))
+    if is_keys(shape):
         fields = {found.alias or name: found.annotation for name, found in shape.model_fields.items()}
         return fields.get(part)
     arguments = typing.get_args(shape)
@@ -192,16 +187,25 @@ def _model_at(path: list[str], root: Node) -> type[Keys] | None:
     for part in path:
         node = _at(node, [part])
         annotation = _one(_typed(_below(annotation, part), node), node)
-    return annotation if _is_keys(annotation) else None
+    return annotation if is_keys(annotation) else None
+
+
+def _shapes_at(path: list[str], root: Node) -> list[Any]:
+    """What may stand at a path."""
+    annotation, node = ProjectFile, root
+    for part in path:
+        annotation, node = _below(_one(annotation, node), part), _at(node, [part])
+        annotation = _typed(annotation, node)
+    return shapes_of(annotation)
 
 
 def _one(annotation: Any, node: Node) -> Any:
     """The shape that a value has of those that it may have."""
-    shapes = _shapes(annotation)
+    shapes = shapes_of(annotation)
     if len(shapes) == 1:
         return shapes[0]
-    tagged = [shape for shape in shapes if node.is_mapping and node.string("type") in _tags(shape)]
-    mapped = [shape for shape in shapes if _is_keys(shape)] if node.is_mapping else []
+    tagged = [shape for shape in shapes if node.is_mapping and node.string("type") in tags(shape)]
+    mapped = [shape for shape in shapes if is_keys(shape)] if node.is_mapping else []
     listed = [shape for shape in shapes if typing.get_origin(shape) is (dict if node.is_mapping else list)]
     return next(iter([*tagged, *mapped, *listed, *shapes]))
 
@@ -218,13 +222,14 @@ def _say(root: Node, findings: Findings, path: list[str], kind: str, context: Ma
         findings.error(_at(root, path), message, cure=next(iter(cure), None), key=key or None)
     elif kind == "missing":
         at = _at(root, above[:-1]).key_place(above[-1]) if above else owner.place
-        cure = f"write {last}: {_EXAMPLES.get(last, '…')}"
+        cure = f"write {last}: {example(_model_at(above, root), last)}"
         findings.error(at, f"{last} is missing", cure=cure, key=".".join(above) or None)
     elif kind.startswith("union_tag"):
         _say_kind(node or _at(root, path), findings, key, context)
     else:
         node = node or _at(root, path)
-        message, cure = _mismatch(kind, last, node, context)
+        told = named_or_mapped(kind, last, node, _shapes_at(path, root))
+        message, cure = _mismatch(kind, last, node, context) if told is None else told
         findings.error(node if node is not root else None, message, cure=cure, key=key)
 
 
@@ -239,16 +244,6 @@ def _say_kind(node: Node, findings: Findings, key: str, context: Mapping[str, An
     findings.error(kind, f"{kind.kind()} is not one of {', '.join(choices)}", cure=cure, key=f"{key}.type")
 
 
-_EXAMPLES = {
-    "name": "my_project",
-    "type": "files",
-    "path": '"data/*.csv"',
-    "from": "source.stream",
-    "dbt": "gold/",
-    "as_of": "<a timestamp column>",
-    "slice": "[<a column>]",
-    **dict.fromkeys(("stg", "std", "cur"), "<a folder>"),
-}
 _WANTED = {
     "string_type": ("text", 'put the value into quotes: "…"'),
     "bool_type": ("true or false", "write true or false without quotes"),
@@ -286,7 +281,7 @@ def _mismatch(kind: str, last: str, node: Node, context: Mapping[str, Any]) -> t
     if kind in ("string_too_long", "string_too_short") and last in ("delimiter", "quote"):
         return f"must be one character, not {node.kind()}", 'write "," or ";", for example'
     if kind in ("string_too_short", "too_short"):
-        return "is empty", f"write {last}: {_EXAMPLES.get(last, '…')}, or remove the key"
+        return "is empty", f"write {last}: {EXAMPLES.get(last, '…')}, or remove the key"
     return f"{node.kind()} cannot be used here", "see docs/reference/catchment-yaml.md"
 
 
@@ -297,9 +292,15 @@ def _unknown_key(root: Node, findings: Findings, above: list[str], name: str) ->
     if model is not None and name in model.planned:
         findings.error(place, f"`{name}` is not built yet and would do nothing", cure="remove it", key=key)
         return
-    known = [found.alias or attribute for attribute, found in model.model_fields.items()] if model is not None else []
+    known = _known(above, root)
     cure = did_you_mean(name, known) or f"known here: {', '.join(known)}"
     findings.error(place, f"unknown key `{shorten(name)}`", cure=cure, key=key)
+
+
+def _known(path: list[str], root: Node) -> list[str]:
+    """The keys that may stand at a path."""
+    model = _model_at(path, root)
+    return [] if model is None else [found.alias or name for name, found in model.model_fields.items()]
 
 
 def _at(node: Node, path: list[str]) -> Node:

@@ -17,10 +17,16 @@ def follow(reading: Reading) -> None:
     """Look at every target; what is wrong goes to the reading's problems."""
     _default(reading)
     for name, node in reading.section("targets").items():
-        known = _sources(reading, name, node)
+        _sources(reading, name, node)
+    _lakes(reading)
+
+
+def follow_tables(reading: Reading) -> None:
+    """Look at the silver tables of every target that has sources of its own; contracts have been read."""
+    for name, node in reading.section("targets").items():
+        known = _known(reading, node)
         if known:
             tables.follow_on(reading, name, known)
-    _lakes(reading)
 
 
 def _default(reading: Reading) -> None:
@@ -39,16 +45,21 @@ def _default(reading: Reading) -> None:
         reading.findings.error(place, message, cure="add default: true to one of them", key="targets")
 
 
-def _sources(reading: Reading, target: str, node: Node) -> dict[str, Node]:
-    """The sources of a target that the project has; each must give what silver tables read of it."""
+def _known(reading: Reading, node: Node) -> dict[str, Node]:
+    """The sources of a target that the project has."""
+    stated = reading.section("sources")
+    return {source: found for source, found in entries(node, "sources").items() if source in stated}
+
+
+def _sources(reading: Reading, target: str, node: Node) -> None:
+    """Each source of a target must be one of the project's, and give what silver tables read of it."""
     section, stated = node.get("sources") or _NOTHING, reading.section("sources")
     for source in section.entries():
         if source not in stated:
             message = f"no source `{shorten(source)}` that could be another one here"
             cure = did_you_mean(source, stated) or "add it under sources, for every target"
             reading.findings.error(section.key_place(source), message, cure=cure, key=f"targets.{target}.sources")
-    known = {source: found for source, found in section.entries().items() if source in stated}
-    for source, found in known.items():
+    for source, found in _known(reading, node).items():
         streams = entries(found, "streams")
         for stream, reader in _read(reading, source).items():
             if stream in streams or not streams:
@@ -57,7 +68,6 @@ def _sources(reading: Reading, target: str, node: Node) -> dict[str, Node]:
             near = did_you_mean(stream, [name for name in streams if name not in entries(stated[source], "streams")])
             key, cure = f"targets.{target}.sources.{source}", near or f"add {stream} to its streams"
             reading.findings.error(section.key_place(source), message, cure=cure, key=key)
-    return known
 
 
 def _read(reading: Reading, source: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from catchment import settings
 from catchment.naming import did_you_mean
+from catchment.reading.declaration import Topic
 from catchment.reading.documents import Node, shorten
 from catchment.reading.pointers import Reading, entries, is_there, listing
 
@@ -29,6 +30,7 @@ def follow(reading: Reading) -> None:
         if node.string("type") == "topic":
             for stream, found in entries(node, "streams").items():
                 _schema(reading, source, f"{source}.streams.{stream}", found)
+                _shards(reading, f"{source}.streams.{stream}", found.string("topic") or stream, found.get("shards"))
 
 
 def _schema(reading: Reading, source: str, key: str, stream: Node) -> None:
@@ -43,6 +45,23 @@ def _schema(reading: Reading, source: str, key: str, stream: Node) -> None:
         if not is_there(path.is_file):
             cure = did_you_mean(path.name, listing(Path(path.parent), _ENDINGS[kind])) or "name a file of the project"
             reading.findings.error(file, f"schema {shorten(file.text)} is not there", cure=cure, key=f"{key}.schema")
+
+
+def _shards(reading: Reading, key: str, topic: str, shards: Node | None) -> None:
+    """A shard whose number no partition reaches lands nothing. Later there can be more partitions, never fewer shards:
+    whoever has landed in too many could not go back."""
+    declared = reading.section("topics").get(topic)
+    if shards is None or declared is None:
+        return
+    said = declared.get("partitions")
+    partitions = Topic.model_fields["partitions"].default if said is None else said.value
+    if type(shards.value) is int and type(partitions) is int and 0 < partitions < shards.value:
+        message = (
+            f"{shards.value} shards of a topic that is declared with {partitions}"
+            f" partition{'' if partitions == 1 else 's'}: those from number {partitions} on land nothing"
+        )
+        cure = f"write partitions: {shards.value} at topics.{topic}, or shards: {partitions} while no more have landed"
+        reading.findings.warning(shards, message, cure=cure, key=f"{key}.shards")
 
 
 def _registry(reading: Reading, source: str, key: str, stream: Node, kind: str) -> None:

@@ -79,6 +79,9 @@ class EmbeddedBroker(Broker):
         return told
 
     def topics(self) -> Sequence[str]:
+        if self._folder.is_file():
+            message = f"topics cannot lie in {self._folder}: that is a file"
+            raise ConfigError(message, hint="name a folder under `topics` of the target")
         found = (place.parent.name for place in self._folder.glob(f"*/{SPEC}"))
         return sorted(name for name in found if _is_name(name))
 
@@ -108,7 +111,7 @@ class EmbeddedBroker(Broker):
         self.spec(topic)
         return self._place(topic).bytes()
 
-    def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 10_000) -> Iterator[pa.RecordBatch]:
+    def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 32_768) -> Iterator[pa.RecordBatch]:
         firsts, place = self.bounds(topic), self._place(topic)
         open_ended = [_Reading(place, n, offsets.get(n, firsts[n][0]), until[n]) for n in sorted(firsts.keys() & until)]
         # In turns, so that a long partition does not keep the others waiting.

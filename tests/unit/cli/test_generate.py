@@ -26,7 +26,11 @@ from catchment.topics.embedded import EmbeddedBroker
         ("sqlite:///shop.db", "nothing puts the shop into sqlite", "there are postgres, mongodb, redis"),
         ("http://0.0.0.0:8099", "served on this machine only", "write http://127.0.0.1:8099"),
         ("http://127.0.0.1:8099/shop", "served on this machine only", "write http://127.0.0.1:8099"),
-        ("ftp://somewhere", "no way to find tables at ftp", "write an address"),
+        ("ftp://me:secret@somewhere", "nothing puts the shop into ftp://…", "write topics, postgresql://"),
+        ("topic", "nothing puts the shop into topic", "did you mean `topics`?"),
+        ("nowhere", "nothing puts the shop into nowhere", "write topics, postgresql://"),
+        ("postgresql://127.0.0.1:1/shop", "the database refused: .*refused", "does it run there"),
+        ("redis://127.0.0.1:1/0", "the server refused: .*refused", "does it run there"),
         ("${env:NOT_SET_ANYWHERE}", "NOT_SET_ANYWHERE", ""),
     ],
 )
@@ -34,6 +38,11 @@ def test_a_place_that_does_not_do_is_told_with_what_does(url: str, message: str,
     with pytest.raises(ConfigError, match=message) as raised:
         CliRunner().invoke(catchment, ["generate", "--into", url], catch_exceptions=False)
     assert hint in (raised.value.hint or "")
+    if "${" in url or url.startswith("http"):
+        return
+    with pytest.raises(ConfigError) as raised:
+        CliRunner().invoke(catchment, ["generate", "--into", url, "--rate", "1/s"], catch_exceptions=False)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_port_that_is_taken_is_told() -> None:
@@ -128,6 +137,7 @@ def test_a_shop_that_goes_on_stops_cleanly(project: Path) -> None:
         (["--rate", "0/s"], "is no rate"),
         (["--for", "soon"], "--for soon is no length of time"),
         (["--start", "5"], "--start 5 is no time"),
+        (["--start", "tomorrow"], "--start tomorrow is no time"),
         (["--late", "2"], "a share lies between 0 and 1"),
         (["--into", "redis://127.0.0.1:1/0", "--rate", "1/s"], "does not go on in redis"),
     ],

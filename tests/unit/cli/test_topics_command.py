@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -165,3 +169,60 @@ def test_a_topic_is_not_made_by_a_slip_of_the_pen(folder: Path, broker: Embedded
 def test_wrong_options_are_wrong_use(folder: Path, broker: EmbeddedBroker, words: tuple[str, ...]) -> None:
     found = CliRunner().invoke(root, ["--project", str(folder), "topics", "put", "clicks", *words], input="{}")
     assert found.exit_code == 2
+
+
+def test_no_topic_is_made_for_lines_that_are_no_messages(folder: Path) -> None:
+    for given, words in (
+        ("nope\n", "line 1 is no JSON: Expecting value at character 1"),
+        ("{}\n{\n", "line 2"),
+        ('"x', "string at character 1"),
+    ):
+        with pytest.raises(DataError, match=words) as caught:
+            call(folder, "put", "tries", "--create", given=given)
+        assert caught.value.hint == "nothing was written"
+    assert EmbeddedBroker(folder / "topics").topics() == []
+    with pytest.raises(DataError, match="line 1001 is no JSON") as caught:
+        call(folder, "put", "tries", "--create", given="{}\n" * 1000 + "nope\n")
+    assert caught.value.hint == "1,000 messages before it had been written"
+    assert EmbeddedBroker(folder / "topics").topics() == ["tries"]
+
+
+def test_topics_that_lie_in_a_file_are_refused(folder: Path) -> None:
+    (folder / "topics").write_text("")
+    for command in ("list", "put"):
+        with pytest.raises(ConfigError, match="topics cannot lie in"):
+            call(folder, command, *(["tries", "--create"] if command == "put" else []), given="{}")
+
+
+def test_a_topic_is_made_without_a_message(folder: Path) -> None:
+    assert "0 messages written to tries." in call(folder, "put", "tries", "--create").stderr
+    assert EmbeddedBroker(folder / "topics").topics() == ["tries"]
+
+
+def test_a_topic_that_is_not_there_is_told_with_those_that_are(folder: Path, broker: EmbeddedBroker) -> None:
+    for command in ("show", "put"):
+        with pytest.raises(ConfigError, match="there is no topic click") as caught:
+            call(folder, command, "click")
+        assert "did you mean `clicks`?" in (caught.value.hint or "")
+    with pytest.raises(ConfigError, match="there is no topic z") as caught:
+        call(folder, "show", "z")
+    assert caught.value.hint == "there are clicks"
+
+
+def test_ctrl_c_says_what_was_written(folder: Path) -> None:
+    command = [sys.executable, "-m", "catchment", "--project", str(folder), "topics", "put", "tries", "--create"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"{}\n" * 1500)
+        process.stdin.flush()
+        broker, until = EmbeddedBroker(folder / "topics"), time.monotonic() + 60
+        while time.monotonic() < until and not (
+            broker.topics() and sum(end for _, end in broker.bounds("tries").values()) == 1000
+        ):
+            time.sleep(0.1)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read().decode()
+        assert process.wait(60) == 130
+    assert "1,000 messages had been written to tries, and no line after them" in told

@@ -112,7 +112,7 @@ def test_what_leaves_silver_can_be_selected(tmp_path: Path, selector: str, steps
         ("publish: {key: id}", "topic is missing"),
         ("publish: {topic: t, kee: id}", "did you mean `key`?"),
         ("publish: {topic: t, format: jason}", "did you mean `json`?"),
-        ("publish: [a]", "must be text, not a list"),
+        ("publish: [a]", "must be text or a mapping, not a list"),
         ("publish: a/b", "`a/b` is no name of a topic"),
         ("publish: {topic: t, rejects: 'a b'}", "`a b` is no name of a topic"),
         ("publish: catchment.progress", "topic catchment.progress is Catchment's own"),

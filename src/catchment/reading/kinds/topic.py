@@ -47,7 +47,7 @@ class TopicStream(StreamKeys):
         Field(
             alias="from",
             description="Where the first read begins: at the first message that is kept, or behind the last one that is"
-            " there then.",
+            " there then. Of several shards the first that lands settles it for all.",
         ),
     ] = "earliest"
     on_gap: Annotated[
@@ -71,7 +71,8 @@ class TopicStream(StreamKeys):
             ge=1,
             le=64,
             description="Into how many bronze tables it lands, partition by partition, so that several processes can"
-            " land it at the same time. There can be more later, never fewer.",
+            " land it at the same time. There can be more later, never fewer; one above the topic's partitions lands"
+            " nothing.",
         ),
     ] = 1
     via: Annotated[

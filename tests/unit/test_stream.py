@@ -40,6 +40,7 @@ from catchment.stream.figures import Figures
 from catchment.stream.going import Wanted, stream
 from catchment.stream.paces import Paces
 from catchment.stream.sparing import Sparing
+from catchment.stream.standing import board_of
 from catchment.stream.trying import Trying
 from catchment.testing.fakes import Heard, column, contract, project
 
@@ -574,3 +575,50 @@ def test_loads_count_from_the_first_that_is_not_taken() -> None:
     assert found.behind_s("silver.events", 3.0) == (2.0, 1)
     assert take(found) == {"silver.events": {EVENTS: 9}}
     assert found.behind_s("silver.events", 3.0) == (0.0, 0)
+
+
+def test_what_another_process_lands_is_waited_for_until_it_is_quiet() -> None:
+    theirs = Bronze(newest=3, found=time.monotonic(), quiet_s=0.3)
+    found = Board({EVENTS: theirs}, {"silver.events": refine("silver.events", EVENTS)})
+    take(found)
+    assert not found.is_idle()
+    time.sleep(0.35)
+    assert found.is_idle()
+    found.found(EVENTS, 4)
+    assert not found.is_idle()
+    take(found)
+    assert not found.is_idle()
+    time.sleep(0.35)
+    assert found.is_idle()
+
+
+def test_only_what_others_land_beside_is_waited_for(tmp_path: Path) -> None:
+    """With --select nobody else is at work for all that is known."""
+    made = shared(tmp_path)
+    connected, planned = Connected.of(made), [step for step in plan(made) if step.kind == "refine"]
+    paces = Paces.of(connected)
+    alone = board_of(connected, planned, paces)
+    assert {one.quiet_s for one in alone.bronze.values()} == {0.0}
+    beside = board_of(connected, planned, paces, shared=True)
+    assert {name: one.quiet_s for name, one in beside.bronze.items()} == {
+        "bronze.drops__users": 30.0,
+        "bronze.clicks__events": 5.0,
+        "bronze.clicks__events__1": 5.0,
+    }
+    landing = board_of(connected, plan(made), paces, shared=True)
+    assert {one.quiet_s for one in landing.bronze.values()} == {0.0}
+
+
+def shared(folder: Path) -> Project:
+    (folder / "contracts").mkdir()
+    for name in ("users", "events"):
+        (folder / f"contracts/{name}.odcs.yaml").write_text(
+            f"apiVersion: v3.2.0\nkind: DataContract\nid: {name}\nversion: 1.0.0\nstatus: active\n"
+            f"schema:\n  - name: {name}\n    properties:\n      - {{name: id, logicalType: integer}}\n"
+        )
+    (folder / "catchment.yaml").write_text(
+        "name: s\nsources:\n  drops: {type: files, streams: {users: {path: '*.csv'}}}\n"
+        "  clicks: {type: topic, streams: {events: {shards: 2}}}\n"
+        "silver:\n  users: {from: drops.users}\n  events: {from: clicks.events}\n"
+    )
+    return load_project(folder)

@@ -30,7 +30,12 @@ EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
     )
 )
 @select_option
-@click.option("--until-idle", is_flag=True, help="Stop once every stream was read to its end and silver has it all.")
+@click.option(
+    "--until-idle",
+    is_flag=True,
+    help="Stop once every stream was read to its end and silver has it all. With --share also: once what others land,"
+    " and tables here read, had nothing new for as long as its source's `every`, and for 5 seconds at least.",
+)
 @click.option("--for", "length", metavar="TIME", help="Stop after so long, such as 10m or 2 hours.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Refine so many tables at once.")
 @click.option(

@@ -57,7 +57,8 @@ class Attempts:
 class Bronze:
     """A bronze table: `newest` is its generation, `loads` those that some silver table has not taken.
 
-    `read_until`: all that was there outside at that instant has landed; for ever, where nobody reads it here.
+    `read_until`: all that was there outside at that instant has landed; for ever, where nobody reads it here. Where
+    another process lands it, it is quiet once nothing new was found in it for `quiet_s` since `found`.
     """
 
     attempts: Attempts | None = None
@@ -68,6 +69,11 @@ class Bronze:
     brought: bool = False  # the last read that came to its end did
     items: int = 0
     bytes: int = 0
+    quiet_s: float = 0.0
+    found: float = _NEVER
+
+    def is_quiet(self, now: float) -> bool:
+        return now >= self.found + self.quiet_s
 
 
 @dataclass
@@ -174,7 +180,7 @@ class Board(Listener):
             if generation > known.newest and known.reading_since is None:
                 now = time.monotonic()
                 known.loads.append(Load(known.newest + 1, generation, now, now))
-                known.newest = generation
+                known.newest, known.found = generation, now
                 self.changed.notify_all()
 
     # Reading.
@@ -373,14 +379,17 @@ class Board(Listener):
         return table.attempts.tries > 0 and (took or self._is_blocked(table))
 
     def is_idle(self) -> bool:
-        """Whether each feed's last read brought nothing, and silver has taken all that it can."""
+        """Whether each feed's last read brought nothing, those that others read are quiet, and silver has taken all
+        that it can."""
+        now = time.monotonic()
         with self.changed:
+            quiet = all(found.is_quiet(now) for found in self.bronze.values())
             fed = [found for found in self.bronze.values() if found.attempts is not None]
             read = all(found.attempts is not None and found.attempts.tries and not found.brought for found in fed)
             still = all(found.reading_since is None for found in fed)
             settled = all(self._is_settled(table) for table in self.silver.values())
             passed = all(sink.attempts.failures or not (sink.again or sink.busy) for sink in self.sinks.values())
-            return read and still and settled and passed
+            return quiet and read and still and settled and passed
 
     def _is_settled(self, table: Silver) -> bool:
         if table.busy or not self._in_order(table):

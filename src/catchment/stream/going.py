@@ -92,7 +92,7 @@ def stream(
     if not chosen:
         message = f"nothing is left for share {wanted.share}: the processes before it take every step"
         raise ConfigError(message, hint="start fewer processes, or give topics more `shards`")
-    board = board_of(connected, chosen, Paces.of(connected))
+    board = board_of(connected, chosen, Paces.of(connected), shared=wanted.share.of > 1)
     tell = Sparing(Telling([board, *listeners]))
     return _Going(connected, chosen, board, wanted, tell, stop or threading.Event()).go()
 
@@ -116,6 +116,7 @@ class _Going:
     died: list[BaseException] = field(default_factory=list)
     is_ready: bool = False
     is_idle: bool = False
+    is_last: bool = False  # rows that wait are tried for the last time
 
     def go(self) -> str:
         self.board.hurry = self.wanted.until_idle
@@ -232,7 +233,7 @@ class _Going:
                 return "stopped"
             now = time.monotonic()
             self._notice_state()
-            if now >= until or (self.wanted.until_idle and self.is_idle and self.is_ready):
+            if now >= until or self._has_done_all():
                 return "done"
             if now >= told + _TELL_S:
                 told = now
@@ -241,6 +242,16 @@ class _Going:
             self._look_around(every=now >= looked + _LOOK_AROUND_S)
             looked = now if now >= looked + _LOOK_AROUND_S else looked
         return "failed"
+
+    def _has_done_all(self) -> bool:
+        if not (self.wanted.until_idle and self.is_idle and self.is_ready):
+            return False
+        if self.wanted.share.of == 1 or self.is_last:
+            return True
+        # What rows wait for may have come by another process, which nothing tells here.
+        self.is_last = True
+        self.board.try_again()
+        return False
 
     def _notice_state(self) -> None:
         seconds = time.monotonic() - self.began

@@ -1,10 +1,11 @@
 """From a commit in PostgreSQL to silver, by `catchment stream` with no broker, while changes keep coming.
 
-    python benchmarks/changes/latency.py [--rate 500] [--seconds 300] [--merge-every 2s]
+    python benchmarks/changes/latency.py [--rate 500] [--seconds 300] [--merge-every 2s] [--ahead 0]
 
 Of ten changes six insert and four update a row that is there; each row tells when it was written, and silver's log when
 the commit was made that brought it, for as long as the stream's `retention`. Once there are `--rows` rows all changes
-are updates. Memory and files are looked at every five seconds. Prints JSON: the most of each tenth of the time.
+are updates. `--ahead` changes of them are made first, and much faster, so that bronze holds what it would after hours.
+Memory and files are looked at every five seconds. Prints JSON: the most and the least of each tenth of the time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 WORK = ROOT / "build" / "bench" / "latency"
+
+# Changes a second, of those that are made first: as many as the stream keeps up with.
+_AHEAD_RATE = 8_000
 
 SERVER = ("shared_buffers=256MB", "wal_level=logical", "max_replication_slots=4", "max_wal_senders=4")
 PROJECT = """\
@@ -56,11 +60,11 @@ schema:
 """
 
 
-def write(url: str, rate: int, seconds: float, most: int) -> int:
-    """So many changes a second, each a transaction of its own."""
+def write(url: str, rate: int, seconds: float, most: int, made: int) -> int:
+    """So many changes a second, each a transaction of its own, over `made` rows; how many there were."""
     import psycopg
 
-    chance, made, began = random.Random(7), 0, time.monotonic()
+    chance, began = random.Random(7), time.monotonic()
     with psycopg.connect(url, autocommit=True) as opened:
         count = 0
         while (gone := time.monotonic() - began) < seconds:
@@ -75,6 +79,25 @@ def write(url: str, rate: int, seconds: float, most: int) -> int:
                 changed = "UPDATE orders SET status = 'paid', written_at = clock_timestamp() WHERE id = %s"
                 opened.execute(changed, (chance.randint(1, made),))
     return count
+
+
+def write_ahead(url: str, changes: int, rows: int) -> None:
+    """So many updates of so many rows, and wait until the stream has read nearly all of them."""
+    import psycopg
+
+    sql = "UPDATE orders SET status = 'sent', written_at = clock_timestamp() WHERE id IN (SELECT"
+    sql += " (random() * %s)::int FROM generate_series(1, 1000))"
+    behind = "SELECT max(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)) FROM pg_replication_slots"
+    made, began = 0, time.monotonic()
+    with psycopg.connect(url, autocommit=True) as opened:
+        opened.execute(
+            "INSERT INTO orders SELECT n, 'new', 12.5, clock_timestamp() FROM generate_series(1, %s) n", (rows,)
+        )
+        while made < changes:
+            time.sleep(max(0.0, made / _AHEAD_RATE - (time.monotonic() - began)))
+            made += opened.execute(sql, (rows,)).rowcount
+        while opened.execute(behind).fetchone()[0] > 1 << 20:  # type: ignore[index]
+            time.sleep(1)
 
 
 def looked(pid: int) -> dict[str, int]:
@@ -114,6 +137,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--merge-every", default="2s")
     parser.add_argument("--rows", type=int, default=1 << 62)
+    parser.add_argument("--ahead", type=int, default=0, help="needs --rows")
     said = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     from concurrent.futures import ThreadPoolExecutor
@@ -128,17 +152,19 @@ def main() -> None:
     with started(SERVER) as server:
         (WORK / "url.txt").write_text(server.url())
         with psycopg.connect(server.url(), autocommit=True) as opened:
-            opened.execute(
-                "CREATE TABLE orders (id int PRIMARY KEY, status text, amount numeric, written_at timestamptz)"
-            )
+            opened.execute(TABLE)
         log = (WORK / "stream.log").open("w")
         command = [sys.executable, "-m", "catchment", "--project", str(WORK), "stream"]
         stream = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             time.sleep(5)
+            if said.ahead:
+                write_ahead(server.url(), said.ahead, said.rows)
             looks: list[dict[str, int]] = []
             with ThreadPoolExecutor(1) as pool:
-                writing = pool.submit(write, server.url(), said.rate, said.seconds, said.rows)
+                writing = pool.submit(
+                    write, server.url(), said.rate, said.seconds, said.rows, said.rows if said.ahead else 0
+                )
                 while not writing.done():
                     time.sleep(5)
                     if (WORK / "lake" / "silver").exists():
@@ -165,6 +191,7 @@ def summary(
         "rows": {"database": there[0], "silver": rows, "measured": len(found)},
         "seconds": {"p50": round(parts[49], 2), "p95": round(parts[94], 2), "p99": round(parts[98], 2)},
         "most_by_tenth": {name: [max(look[name] for look in part) for part in tenths] for name in looks[0]},
+        "least_mb_by_tenth": [min(look["mb"] for look in part) for part in tenths],
     }
 
 

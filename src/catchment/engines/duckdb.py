@@ -83,6 +83,9 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         connection = duckdb.connect(config=settings)
         # Order is carried by `_row`; giving up the order of files halves memory and lets COPY use every core.
         connection.execute("SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
+        # It would keep what it has read of files that are made anew with every commit: within the limit, and for
+        # nothing, the kernel has them (https://github.com/duckdb/duckdb/issues/22730).
+        connection.execute("SET enable_external_file_cache = false")
         # Without a script (a notebook, `python -c`) DuckDB would draw on stdout, which is for data.
         connection.execute("SET enable_progress_bar = false")
         return connection

@@ -20,13 +20,11 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from catchment.errors import ConfigError, Conflict, Unfenced
 from catchment.interfaces import Upkeep
+from catchment.lake.joining import target, worth_joining, written
 from catchment.lake.log import entries
 from catchment.lake.progress import ProgressFolder, leftovers, old, remove
 from catchment.naming import TableName
 from catchment.records import Kept, Leftover, Progress
-
-# Compaction fills files up to this size; two that are smaller than half of it are worth joining.
-_FULL = 128 << 20
 
 # So many entries of a log are worth a checkpoint that makes them needless.
 _WORTH_EXPIRING = 10
@@ -127,21 +125,25 @@ class DeltaUpkeep(Upkeep):
     # Fewer files.
 
     def small(self) -> Sequence[Leftover]:
+        return self._small(self._handle)
+
+    def _small(self, handle: DeltaTable) -> Sequence[Leftover]:
         import pyarrow as pa
 
-        actions = pa.table(self._handle.get_add_actions(flatten=True)).to_pydict()
-        found = [
-            Leftover(_absolute(self._path, path), size)
-            for path, size in zip(actions["path"], actions["size_bytes"], strict=True)
-            if size < _FULL // 2
-        ]
-        return found if len(found) > 1 else []
+        actions = pa.table(handle.get_add_actions(flatten=True)).to_pydict()
+        listed = zip(actions["path"], actions["size_bytes"], strict=True)
+        return worth_joining(Leftover(_absolute(self._path, path), size) for path, size in listed)
 
     def compact(self) -> int:
         self._reached(f"{self.name.layer}.compacting")
         handle = DeltaTable(str(self._path))
+        found = self._small(handle)
+        if not found:
+            return 0
         try:
-            figures = handle.optimize.compact(target_size=_FULL, max_concurrent_tasks=1)
+            figures = handle.optimize.compact(
+                target_size=target(found), max_concurrent_tasks=1, writer_properties=written()
+            )
         except CommitFailedError as error:
             message = f"{self.name}: a run rewrote its files meanwhile"
             raise Conflict(message) from error

@@ -61,6 +61,19 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     engine.close()
 
 
+def test_nothing_is_kept_of_files_that_were_read(tmp_path: Path) -> None:
+    engine = DuckDBEngine(memory_bytes=256 << 20, threads=1)
+    made = engine.query(_query("SELECT i, md5(i::VARCHAR) AS word FROM range(50000) AS r(i)"), {})
+    schema = pa.schema([("i", pa.int64()), ("word", pa.string())])
+    for number in range(3):
+        (file,) = engine.write(made, str(tmp_path), f"rows{number}")
+        rows = engine.frame(Scan(files=(file.path,), schema=schema))
+        assert engine.fetch(_query("SELECT max(word) AS m FROM t WHERE i > 7"), {"t": rows}).num_rows == 1
+    kept = _query("SELECT sum(memory_usage_bytes)::BIGINT AS kept FROM duckdb_memory()")
+    assert engine.fetch(kept, {}).to_pylist() == [{"kept": 0}]
+    engine.close()
+
+
 def test_a_date_that_delta_cannot_spell_has_no_statistics_and_stops_nothing(tmp_path: Path) -> None:
     engine = DuckDBEngine(memory_bytes=64 << 20, threads=1)
     old = engine.query(_query("SELECT DATE '0044-03-15 (BC)' AS d, 1::BIGINT AS n"), {})

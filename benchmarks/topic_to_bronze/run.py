@@ -5,13 +5,15 @@
 Kafka 4.3 with its default JIT and the embedded log, four partitions in each, events of 200 bytes. Counted are
 seconds from the word go, with everything imported, connected and (of Spark) warm. On one core the process that is
 measured has the first core for itself and the broker the other; on two all share both, Catchment as two processes of a
-stream with two shards. CPU seconds are the reader's, without the broker's. Prints JSON.
+stream with two shards, and as one of a stream with none. Spark takes values as they are, and once more `with checks`:
+parsed as JSON, with a place for what is none. CPU seconds are the reader's, without the broker's. Prints JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -84,11 +86,11 @@ def catchment(kind: str, place: object, memory: str, cores: Sequence[int], shard
     return measured(cores, *([*land, shard, shards] for shard in range(shards)))
 
 
-def spark(address: str, cores: Sequence[int], installed: Sequence[str]) -> Figures:
+def spark(address: str, cores: Sequence[int], installed: Sequence[str], way: str) -> Figures:
     folder = WORK / "spark"
     shutil.rmtree(folder, ignore_errors=True)
     python, jars = installed
-    return measured(cores, [python, "with_spark.py", jars, address, "events", "warm", folder, len(cores)])
+    return measured(cores, [python, "with_spark.py", jars, address, "events", "warm", folder, len(cores), way])
 
 
 def fill(kind: str, place: object, topic: str, messages: int) -> None:
@@ -150,13 +152,15 @@ def main() -> None:
             "kafka: bare consumer, quick": lambda: measured(one, [*bare, QUICK]),
             "kafka: catchment, one core": lambda: catchment("kafka", kafka.address, said.memory, one, 1),
             "kafka: catchment, two cores": lambda: catchment("kafka", kafka.address, said.memory, two, 2),
+            "kafka: catchment, two cores, one process": lambda: catchment("kafka", kafka.address, said.memory, two, 1),
             "embedded: bare": lambda: measured(one, [sys.executable, "bare.py", "embedded", log, "events"]),
             "embedded: catchment, one core": lambda: catchment("embedded", log, said.memory, one, 1),
             "embedded: catchment, two cores": lambda: catchment("embedded", log, said.memory, two, 2),
         }
         if installed:
-            ways["kafka: spark, one core"] = lambda: spark(kafka.address, one, installed)
-            ways["kafka: spark, two cores"] = lambda: spark(kafka.address, two, installed)
+            for way, name in (("plain", "spark"), ("checked", "spark with checks")):
+                for cores, which in ((one, "one core"), (two, "two cores")):
+                    ways[f"kafka: {name}, {which}"] = functools.partial(spark, kafka.address, cores, installed, way)
         rounds: dict[str, list[Figures]] = {name: [] for name in ways}
         for _ in range(said.rounds):
             for name, way in ways.items():

@@ -1,7 +1,10 @@
-"""Spark Structured Streaming from a topic to Delta, exactly once: `with_spark.py JARS ADDRESS TOPIC WARM FOLDER CORES`.
+"""Spark Structured Streaming from a topic to Delta, exactly once.
 
-`availableNow`, each micro-batch appended under its number (`txnAppId`, `txnVersion`), values and keys as text; values
-are not checked. A topic to warm up with is read first, by a query of its own. CPU and peak are the JVM's.
+    with_spark.py JARS ADDRESS TOPIC WARM FOLDER CORES plain|checked
+
+`availableNow`, each micro-batch appended under its number (`txnAppId`, `txnVersion`), values and keys as text. `plain`
+takes values as they are; `checked` does what Catchment does: each is parsed as JSON, and what is none stands beside its
+reason. A topic to warm up with is read first, by a query of its own. CPU and peak are the JVM's.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 
 def main() -> None:
-    jars, address, topic, warm, folder, cores = sys.argv[1:]
+    jars, address, topic, warm, folder, cores, way = sys.argv[1:]
     spark = (
         SparkSession.builder.master(f"local[{cores}]")
         .config("spark.jars", ",".join(str(jar) for jar in Path(jars).glob("*.jar")))
@@ -35,18 +38,19 @@ def main() -> None:
     )
     spark.sparkContext.setLogLevel("ERROR")
     pid = spark.sparkContext._jvm.java.lang.ProcessHandle.current().pid()  # type: ignore[union-attr]
-    land(spark, address, warm, f"{folder}/warm")
+    land(spark, address, warm, f"{folder}/warm", way)
     print("ready", flush=True)
     sys.stdin.readline()
     before, began = cpu(pid), time.perf_counter()
-    land(spark, address, topic, f"{folder}/measured")
+    land(spark, address, topic, f"{folder}/measured", way)
     seconds, used = time.perf_counter() - began, cpu(pid) - before
-    rows = spark.read.format("delta").load(f"{folder}/measured/table").count()
+    table = spark.read.format("delta").load(f"{folder}/measured/table")
+    rows = table.count() if way == "plain" else table.where("document is not null and defect is null").count()
     print(json.dumps({"messages": rows, "seconds": seconds, "cpu": used, "peak": peak(pid)}))
     spark.stop()
 
 
-def land(spark: SparkSession, address: str, topic: str, folder: str) -> None:
+def land(spark: SparkSession, address: str, topic: str, folder: str, way: str) -> None:
     def write(batch: DataFrame, number: int) -> None:
         once = {"txnAppId": folder, "txnVersion": str(number)}
         batch.write.format("delta").mode("append").options(**once).save(f"{folder}/table")
@@ -57,10 +61,25 @@ def land(spark: SparkSession, address: str, topic: str, folder: str) -> None:
         .option("subscribe", topic)
         .option("startingOffsets", "earliest")
         .load()
-        .selectExpr("topic", "partition", "offset", "timestamp", "cast(key as string)", "cast(value as string)")
+        .selectExpr(
+            "topic", "partition", "offset", "timestamp", "cast(key as string) as key", "cast(value as string) as value"
+        )
     )
+    if way == "checked":
+        found = checked(found)
     query = found.writeStream.foreachBatch(write).option("checkpointLocation", f"{folder}/checkpoint")
     query.trigger(availableNow=True).start().awaitTermination()
+
+
+def checked(found: DataFrame) -> DataFrame:
+    """Values that are JSON as documents; of others the bytes, and why they are set aside."""
+    told = found.selectExpr("*", "value is not null and try_parse_json(value) is null as bad")
+    return told.selectExpr(
+        "topic", "partition", "offset", "timestamp", "key",
+        "if(bad, null, value) as document",
+        "if(bad, 'not valid JSON', null) as defect",
+        "if(bad, cast(value as binary), null) as raw",
+    )  # fmt: skip
 
 
 def cpu(pid: int) -> float:

@@ -150,7 +150,7 @@ class Broker(ABC):
         """First kept and next offset by partition. Raises ConfigError where there is no such topic."""
 
     @abstractmethod
-    def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 10_000) -> Iterator[pa.RecordBatch]:
+    def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 32_768) -> Iterator[pa.RecordBatch]:
         """Messages from `offsets` (a partition that is not named: from the first one kept) up to `until`, those not
         named not at all; in batches of at most so many of one partition each, in the order of offsets.
 

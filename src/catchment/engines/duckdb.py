@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+from catchment.engines import arrow_files
+from catchment.engines.arrow_files import FILE_BYTES, LONGEST_STATISTIC
 from catchment.errors import ConfigError, DataError, FatalError, RetryableError
 from catchment.interfaces import Engine
 from catchment.naming import HIDDEN, literal, quoted
@@ -28,14 +30,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FILE_BYTES = 128 << 20
-
 _SPILL, _LOCK = "catchment-spill-", ".lock"
 
 _LOST = "is the disk full? if a file of a silver table is lost, make it anew: catchment run --rebuild silver.<table>"
-
-# Longer strings cost more in the table's log than they save in reading.
-_LONGEST_STATISTIC = 64
 
 
 def _instant(text: str) -> datetime:
@@ -179,7 +176,7 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         # Level 1 takes a sixth less CPU than the default and makes files a tenth larger (measured on orders).
         copy = (
             f"COPY (SELECT * FROM {self._view(frame)}) TO {literal(folder)} (FORMAT parquet,"
-            f" COMPRESSION zstd, COMPRESSION_LEVEL 1, RETURN_STATS, APPEND, FILE_SIZE_BYTES {_FILE_BYTES},"
+            f" COMPRESSION zstd, COMPRESSION_LEVEL 1, RETURN_STATS, APPEND, FILE_SIZE_BYTES {FILE_BYTES},"
             f" FILENAME_PATTERN {literal(prefix + '-{uuid}')})"
         )
         written = self._run(lambda: self._connection.execute(copy).fetchall())
@@ -195,6 +192,8 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
     def write_batches(
         self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, prefix: str
     ) -> Sequence[DataFile]:
+        if arrow_files.can_write(schema):
+            return arrow_files.write(batches, schema, Path(folder), prefix)
         cause: list[BaseException] = []
 
         def watched() -> Iterator[pa.RecordBatch]:
@@ -283,7 +282,7 @@ def _kept_statistics(
         if read is not None and figures.get("null_count") == figures.get("num_values"):
             kept[name] = (None, None, int(figures["null_count"]))
             continue
-        if read is None or "min" not in figures or max(len(figures["min"]), len(figures["max"])) > _LONGEST_STATISTIC:
+        if read is None or "min" not in figures or max(len(figures["min"]), len(figures["max"])) > LONGEST_STATISTIC:
             continue
         try:
             kept[name] = (read(figures["min"]), read(figures["max"]), int(figures.get("null_count", 0)))

@@ -94,7 +94,7 @@ class BrokerReaching(ABC):
         for batch in batches:
             batch.validate(full=True)
             assert batch.schema.equals(message_schema())
-            assert 0 < batch.num_rows <= how.get("messages", 10_000)
+            assert 0 < batch.num_rows <= how.get("messages", 32_768)
         return [message for batch in batches for message in batch.to_pylist()]
 
     def values(self, broker: Broker, topic: str, offsets: Offsets | None = None) -> list[bytes]:

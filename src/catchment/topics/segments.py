@@ -51,6 +51,10 @@ _written = json.JSONEncoder(ensure_ascii=False).encode
 # A batch ends after so many bytes of keys and values, however few messages that are.
 _BATCH_BYTES = 32 << 20
 
+# So many rows are taken at a time, made into Arrow and let go of: they stay in the processor's cache meanwhile, and are
+# fewer than those (700) after which Python looks for garbage.
+_AT_ONCE = 512
+
 # Connections of a process that was forked: SQLite forbids the child to use them, and even to close them.
 _INHERITED: list[sqlite3.Connection] = []
 
@@ -238,7 +242,7 @@ class Segment:
 
     def read(self, partition: int, offset: int, until: int, messages: int) -> pa.RecordBatch | None:
         """The next messages from `offset` on and before `until`, None where there are none."""
-        columns: list[list[Any]] = [[], [], [], [], []]
+        parts: list[pa.RecordBatch] = []
         size, several = 0, 16
         asked = f"select offset, coalesce(at, written), key, value, headers from p{partition}"
         with _in_words(self.path):
@@ -246,13 +250,12 @@ class Segment:
                 f"{asked} where offset >= ? and offset < ? order by offset limit ?", (offset, until, messages)
             )
             while size < _BATCH_BYTES and (rows := cursor.fetchmany(several)):
-                parts = tuple(zip(*rows, strict=True))
-                for column, part in zip(columns, parts, strict=True):
-                    column.extend(part)
-                size += sum(map(len, filter(None, itertools.chain(*parts[2:4]))))
-                several = min(2 * several, 1024)
+                parts.append(_batch(partition, tuple(zip(*rows, strict=True))))
+                rows.clear()
+                size += sum(parts[-1].column(name).nbytes for name in ("key", "value"))
+                several = min(2 * several, _AT_ONCE)
             cursor.close()  # an open one would hold on to old pages
-        return _batch(partition, columns) if columns[0] else None
+        return _joined(parts) if parts else None
 
     def settle(self) -> bool:
         """Move everything into the file itself; whether that is all there. Called under the topic's lock."""
@@ -292,7 +295,13 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         raise
 
 
-def _batch(partition: int, columns: Sequence[list[Any]]) -> pa.RecordBatch:
+def _joined(parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.concat_batches(parts)
+
+
+def _batch(partition: int, columns: Sequence[Sequence[Any]]) -> pa.RecordBatch:
     import pyarrow as pa
 
     schema = message_schema()

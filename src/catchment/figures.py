@@ -32,6 +32,8 @@ from catchment.settings import resolve
 if TYPE_CHECKING:
     from catchment.interfaces import Engine, LiveStore
 
+APPLY = "catchment live apply --yes"
+
 _FOLLOWED_EVERY_S = 0.25
 _TRIED_AGAIN_S = 2.0
 _AWAITED_S = 60.0
@@ -219,7 +221,7 @@ class Feeder:
     def _taken(self, feeding: Feeding) -> Fed | None:
         before, store = self._before, self._connected.live_store
         if self._taking is not None:
-            why = feeding.why_anew(before) or (before is not None and self._taking.why_anew()) or None
+            why = feeding.why_anew(before) or (before is not None and self._taking.why_anew(before)) or None
             if before is None or why is not None:
                 return self._taking.all(self._there, why or "")
             self.is_waiting = before.generation < feeding.now.generation
@@ -308,14 +310,21 @@ def _refuse_none(connected: Connected) -> None:
         raise ConfigError(message, hint="add a metric under live: in catchment.yaml (docs/guides/live.md)")
 
 
+def edited(connected: Connected) -> list[tuple[str, str]]:
+    """(metric, in words) of those that are otherwise in the store than the project says, or only there: nothing is fed
+    until somebody has applied that."""
+    found = connected.live_store.apply(live_of(connected), "show")
+    return [(one.name, one.words) for one in found if one.kind in ("change", "remove")]
+
+
 def _differences(store: LiveStore, live: Live) -> Sequence[LiveDifference]:
     """What is to be added. Raises ConfigError where something was edited, which somebody has to look at first."""
     found = store.apply(live, "show")
-    edited = [one for one in found if one.kind in ("change", "remove")]
-    if edited:
-        lines = "\n  ".join(f"live.{one.name}: {one.words}" for one in edited)
+    stopping = [one for one in found if one.kind in ("change", "remove")]
+    if stopping:
+        lines = "\n  ".join(f"live.{one.name}: {one.words}" for one in stopping)
         message = f"live figures are not what the project says:\n  {lines}"
-        raise ConfigError(message, hint="look: catchment live apply   ·   change them: catchment live apply --yes")
+        raise ConfigError(message, hint=f"look: catchment live apply   ·   change them: {APPLY}")
     return found
 
 
@@ -331,14 +340,15 @@ def _alone(connected: Connected) -> Iterator[None]:
         os.close(lock)
 
 
-def status(connected: Connected) -> list[MetricStatus]:
-    """How every metric stands. Reads no rows. Raises ConfigError where nothing is declared."""
+def status(connected: Connected, *, topics: bool = True) -> list[MetricStatus]:
+    """How every metric stands, with `topics` also what lies in them before the store. Reads no rows. Raises ConfigError
+    where nothing is declared."""
     _refuse_none(connected)
     store, live = connected.live_store, live_of(connected)
     try:
         said = store.apply(live, "show")
         behind = {name: _behind(connected, feed) for name, feed in live.feeds.items()}
-        topics = {name: _topic(connected, feed) for name, feed in live.feeds.items()}
+        lags = {name: _topic(connected, feed) if topics else (None, None) for name, feed in live.feeds.items()}
     finally:
         store.close()
     return [
@@ -347,7 +357,7 @@ def status(connected: Connected) -> list[MetricStatus]:
             str(naming.silver_table(metric.feed)),
             behind[metric.feed],
             tuple(one.words for one in said if one.name == name and one.kind == "change"),
-            *topics[metric.feed],
+            *lags[metric.feed],
         )
         for name, metric in live.metrics.items()
     ]

@@ -241,17 +241,30 @@ class _Outlook:
         from catchment.publishing import standing
 
         found = standing(self.connected, step.name.partition(".")[2])
+        if found.stopped is not None:
+            return Pending(step, True, f"stopped: {found.stopped}", choices=found.choices)
         if not found.behind:
             return Pending(step, bool(waits), _after(waits) if waits else _NOTHING_NEW)
         commits = f"{found.behind:,} commit{'' if found.behind == 1 else 's'}"
         words = f"{'all ' if found.is_new else ''}{commits} of silver into topic {found.topic}"
         return Pending(step, True, words)
 
-    def _feed(self, step: Step, waits: Sequence[str]) -> Pending:
-        if waits:
-            return Pending(step, True, _after(waits))
+    @cached_property
+    def _edited(self) -> Sequence[tuple[str, str]]:
+        """Metrics that are otherwise in the live store than the project says: one of them stops every feed."""
         from catchment import figures
 
+        return figures.edited(self.connected)
+
+    def _feed(self, step: Step, waits: Sequence[str]) -> Pending:
+        from catchment import figures
+
+        edited = self._edited
+        if edited:
+            told = "; ".join(f"live.{name}: {words}" for name, words in edited)
+            return Pending(step, True, f"stopped: {told}", choices=(figures.APPLY,))
+        if waits:
+            return Pending(step, True, _after(waits))
         behind = figures.lacking(self.connected, step.name.partition(".")[2])
         if behind is None:
             return Pending(step, True, "never fed")

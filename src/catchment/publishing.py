@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from catchment import naming
 from catchment.connected import Connected
 from catchment.declared import specs
-from catchment.errors import ConfigError
+from catchment.errors import CatchmentError, ConfigError
 from catchment.events import Noticed, RowsPublished
 from catchment.live.metrics import latest
 from catchment.records import MessageSchema, TopicSpec
 from catchment.refined.avro import AvroRows, schema
+from catchment.refined.continuing import allowed_orders, changed, choices
 from catchment.refined.messages import Outgoing, Refined, Rejects
 from catchment.refined.place import Place
 from catchment.refined.sending import Sending, Sent, here
@@ -42,13 +43,21 @@ class _Open:
 @dataclass(frozen=True)
 class Standing:
     """How far a table's refined topic is: `behind` are the commits of silver that are not in it, all of them where
-    `is_new`, and `order` is what somebody asked for when it was last moved by hand."""
+    `is_new`, and `order` is what somebody asked for when it was last moved by hand. `stopped` says why publishing does
+    not go on until somebody chooses how; `messages` were written so far, None where nobody has counted."""
 
     table: str
     topic: str
     behind: int
     is_new: bool
     order: str | None = None
+    stopped: str | None = None
+    messages: int | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The commands of which one is wanted where publishing has stopped."""
+        return () if self.stopped is None else choices(self.table)
 
 
 @dataclass
@@ -138,7 +147,7 @@ class Publishing:
     def _rejects(self, one: _Open, silver: Table) -> Sent:
         """The verdicts that count: those under numbers that silver's state names."""
         quarantine = self.connected.lake.open(naming.quarantine_table(silver.name))
-        start, now = Place.of(one.publication.progress()) or Place(sent=0), here(silver)
+        start, now = Place.of(one.publication.progress()) or Place(sent=0, messages=0), here(silver)
         if quarantine is None or (start.part is None and start.sent >= now.generation):
             return Sent(0, now.generation)
         scan = quarantine.scan(within={"_judged": (start.least, now.generation)})
@@ -158,9 +167,11 @@ class Publishing:
             raise ConfigError(message, hint="catchment run makes it")
         try:
             place = replace(here(silver), order=order)
-            place = place if order == "from-now" else replace(place, sent=0)
+            over = place.generation if order == "from-now" else 0
+            place = replace(place, passed=over, sent=over)
             for one in reversed(self._open()):
-                one.publication.write([], place.progress())
+                before = Place.of(one.publication.progress()) or Place(sent=0, messages=0)
+                one.publication.write([], replace(place, messages=before.messages).progress())
         finally:
             self.close()
 
@@ -278,8 +289,42 @@ def standing(connected: Connected, table: str) -> Standing:
     before = Place.of(broker.published(topic, name)) if topic in broker.topics() else None
     glance = connected.lake.glance(naming.silver_table(table))
     generation = 0 if glance is None else glance.pin.generation
-    behind = generation if before is None else max(0, generation - before.sent)
-    return Standing(f"silver.{table}", topic, behind, before is None, None if before is None else before.order)
+    if before is None:
+        return Standing(f"silver.{table}", topic, generation, is_new=True, messages=0)
+    behind = max(0, generation - before.sent)
+    stopped = None
+    if glance is not None and not (before.is_at(generation) and before.version == glance.pin.version):
+        stopped = _stopped(connected, table, before)
+    return Standing(f"silver.{table}", topic, behind, False, before.order, stopped, before.messages)
+
+
+def _stopped(connected: Connected, table: str, before: Place) -> str | None:
+    """Why publishing does not go on, told from silver's log."""
+    silver = connected.lake.open(naming.silver_table(table))
+    if silver is None or (before.is_at(silver.progress().generation) and before.version <= silver.pin.version):
+        return None
+    return changed(silver, before, makes_several=connected.project.silver[table].refine is not None)
+
+
+def will_stop(connected: Connected, table: str, verb: str) -> str | None:
+    """What is to be said before an order on a silver table, by its bare name, that stops its publication: an order
+    changes rows that readers have already. None where nothing of it is published, or goes on."""
+    known = connected.project.silver
+    if connected.environment is not None or table not in known or known[table].published is None:
+        return None
+    if verb in allowed_orders(makes_several=known[table].refine is not None):
+        return None
+    try:
+        found = standing(connected, table)
+    except CatchmentError:  # whoever publishes says it; better too much is said here than nothing
+        found = None
+    if found is not None and found.is_new:
+        return None
+    topic = "its topic" if found is None else f"topic {found.topic}"
+    ways = "   or   ".join(choices(f"silver.{table}"))
+    return (
+        f"{verb} changes rows of silver.{table} that {topic} has: publishing stops until you say how it goes on: {ways}"
+    )
 
 
 @contextmanager

@@ -594,12 +594,47 @@ class LastRun:
 
 
 @dataclass(frozen=True)
+class PublishedStatus:
+    """The refined topic of a silver table: `messages` were written so far, None where nobody has counted, and `behind`
+    commits of silver are not in it. `stopped` says why publishing does not go on, `problem` why that cannot be told."""
+
+    table: str
+    topic: str | None = None
+    messages: int | None = None
+    behind: int | None = None
+    stopped: str | None = None
+    choices: Sequence[str] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class MetricStanding:
+    """A live figure, and how many commits of its silver table it is behind: None where it has never been fed."""
+
+    metric: str
+    table: str
+    behind: int | None
+    differences: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """The live figures in their store; `problem` says why they cannot be told."""
+
+    store: str
+    metrics: Sequence[MetricStanding] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Status:
     project: str
     target: str
     tables: Sequence[TableStatus]
     gold: GoldStatus
     last_run: LastRun | None = None
+    topics: Sequence[PublishedStatus] = ()
+    live: LiveStatus | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from catchment import naming
 from catchment.connected import Connected
 from catchment.errors import ConfigError, Conflict, Stopped
-from catchment.events import Reached, RunFinished, RunStarted, StepFinished, StepStarted
+from catchment.events import Noticed, Reached, RunFinished, RunStarted, StepFinished, StepStarted
 from catchment.execution import Doing, Telling, alone, feeding, in_words, tried
 from catchment.gold.build import Built, build_gold, publish_gold
 from catchment.interfaces import Listener, Tell
@@ -152,6 +152,8 @@ class _Run:
         connected = Connected.of(self.project, self.target, lambda point: self.tell(Reached(step=step.id, point=point)))
         order = self.orders.get(step.name) if step.kind in ("land", "refine") else None
         if order is not None and order.verb in ("restore", "rewind", "adopt"):
+            if step.kind == "refine":
+                self._warn(step, order, connected)
             return self._put_back(step, order, connected)
         do = {
             "land": self._land,
@@ -160,8 +162,18 @@ class _Run:
             "feed": self._feed,
             "model": self._model,
         }
+        if order is not None and step.kind == "refine":
+            self._warn(step, order, connected)
         with connected.lake.at_work():
             return do[step.kind](step, connected)
+
+    def _warn(self, step: Step, order: Order, connected: Connected) -> None:
+        """Say it before a publication stops by what is ordered of its table."""
+        from catchment.publishing import will_stop
+
+        words = will_stop(connected, step.name.partition(".")[2], order.verb)
+        if words is not None:
+            self.tell(Noticed(step=step.id, kind="publication_stops", message=words))
 
     def _stopping(self) -> None:
         if self.stop.is_set():

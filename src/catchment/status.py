@@ -13,7 +13,19 @@ from catchment.gold.build import changes, content
 from catchment.inspect import standing_rejects
 from catchment.naming import TableName
 from catchment.project import Project
-from catchment.records import GoldStatus, LastRun, ModelStatus, Progress, Scan, Status, TableStatus, TableVersion
+from catchment.records import (
+    GoldStatus,
+    LastRun,
+    LiveStatus,
+    MetricStanding,
+    ModelStatus,
+    Progress,
+    PublishedStatus,
+    Scan,
+    Status,
+    TableStatus,
+    TableVersion,
+)
 from catchment.silver.definition import Table
 from catchment.silver.held import held_span
 from catchment.silver.judge import parsed
@@ -40,7 +52,46 @@ def status(project: Project, target: str | None, *, now: datetime | None = None,
         engine.close()
     found = [table for table in [*bronze, *silver] if table is not None]
     gold = _gold(connected, now or datetime.now(UTC))
-    return Status(project.name, connected.target_name, tuple(found), gold, _last_run(connected))
+    topics, live = published(connected), live_figures(connected)
+    return Status(project.name, connected.target_name, tuple(found), gold, _last_run(connected), topics, live)
+
+
+def published(connected: Connected) -> tuple[PublishedStatus, ...]:
+    """How every refined topic stands, without reading a message; an environment publishes nothing."""
+    from catchment.publishing import published_tables
+
+    tables = published_tables(connected) if connected.environment is None else []
+    try:
+        return tuple(_published(connected, name) for name in tables)
+    finally:
+        if tables:
+            connected.broker.close()
+
+
+def _published(connected: Connected, name: str) -> PublishedStatus:
+    from catchment.publishing import standing
+
+    full = str(naming.silver_table(name))
+    try:
+        found = standing(connected, name)
+    except (CatchmentError, OSError) as error:
+        return PublishedStatus(full, problem=in_short(error, full))
+    return PublishedStatus(full, found.topic, found.messages, found.behind, found.stopped, found.choices)
+
+
+def live_figures(connected: Connected) -> LiveStatus | None:
+    """How every metric stands in the live store; None where none is declared."""
+    if not connected.project.live:
+        return None
+    from catchment import figures
+
+    declared = connected.target.live
+    store = declared if isinstance(declared, str) else "duckdb" if declared is None else declared.type
+    try:
+        found = figures.status(connected, topics=False)
+    except (CatchmentError, OSError) as error:
+        return LiveStatus(store, problem=in_short(error, "live figures"))
+    return LiveStatus(store, [MetricStanding(one.metric, one.table, one.behind, one.differences) for one in found])
 
 
 def versions(project: Project, target: str | None, table: str, limit: int | None = None) -> Sequence[TableVersion]:

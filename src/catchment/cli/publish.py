@@ -103,14 +103,20 @@ class _Heard:
 
 def _show(found: Sequence[Standing], *, as_json: bool) -> None:
     if as_json:
-        names = ("table", "topic", "behind", "is_new", "order")
+        names = ("table", "topic", "behind", "is_new", "order", "stopped", "choices", "messages")
         out_json([{name: getattr(one, name) for name in names} for one in found])
         return
     for line in aligned([("table", "topic", "behind"), *((one.table, one.topic, _behind(one)) for one in found)]):
         out(line)
+    for one in found:
+        if one.stopped is not None:
+            note(f"{one.table} is not published any further: {one.stopped}")
+            note(f"hint: {'   or   '.join(one.choices)}")
 
 
 def _behind(one: Standing) -> str:
+    if one.stopped is not None:
+        return "stopped"
     if one.is_new:
         return "never published"
     return plural(one.behind, "commit") if one.behind else "nothing"

@@ -12,7 +12,7 @@ from catchment.cli.terminal import out, out_json
 from catchment.observe.words import aligned, instant, plural, seconds, share
 
 if TYPE_CHECKING:
-    from catchment.records import GoldStatus, LastRun, Status, TableStatus, TableVersion
+    from catchment.records import GoldStatus, LastRun, LiveStatus, PublishedStatus, Status, TableStatus, TableVersion
 
 _OUTCOMES = {"done": "ok", "nothing_new": "nothing new", "unknown": "has not said how it ended"}
 
@@ -94,7 +94,48 @@ def lines(found: Status, *, all_of_gold: bool = False) -> list[str]:
     header = (*columns, *(["gaps"] if looked else []))
     notes = [f"  {note}" for table in found.tables for note in _notes(table)]
     notes += [f"  {note}" for note in _gold_notes(found.gold)]
-    return [head, *aligned([header, *rows], right=frozenset({1, 5, 6}), gap="   "), *notes]
+    told = aligned([header, *rows], right=frozenset({1, 5, 6}), gap="   ")
+    return [head, *told, *notes, *_topics(found.topics), *_live(found.live)]
+
+
+def _topics(found: Sequence[PublishedStatus]) -> list[str]:
+    """Refined topics, and what to do where one has stopped."""
+    if not found:
+        return []
+    rows = [
+        (
+            one.topic or "-",
+            one.table,
+            "-" if one.messages is None else f"{one.messages:,}",
+            "stopped" if one.stopped else plural(one.behind, "commit") if one.behind else "-",
+        )
+        for one in found
+    ]
+    notes = [f"  {one.problem}" for one in found if one.problem is not None]
+    for one in found:
+        if one.stopped is not None:
+            notes.append(f"  {one.table} is not published any further: {one.stopped}")
+            notes.append(f"  choose: {'   or   '.join(one.choices)}")
+    return [*aligned([("topic", "from", "messages", "behind"), *rows], right=frozenset({2}), gap="   "), *notes]
+
+
+def _live(found: LiveStatus | None) -> list[str]:
+    """Live figures, and what to do where one was edited."""
+    if found is None:
+        return []
+    if found.problem is not None:
+        return [f"  {found.problem}"]
+    rows = [
+        (
+            f"live.{one.metric}",
+            one.table,
+            "never fed" if one.behind is None else plural(one.behind, "commit") if one.behind else "-",
+        )
+        for one in found.metrics
+    ]
+    edited = any(one.differences for one in found.metrics)
+    notes = ["  some are not as the project says: catchment live apply"] if edited else []
+    return [*aligned([(f"live ({found.store})", "from", "behind"), *rows], gap="   "), *notes]
 
 
 def _gaps(table: TableStatus) -> str:

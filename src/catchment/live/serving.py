@@ -127,6 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._reply(404, "application/json", _json({"error": "there are /, /figures.json and /events"}), {})
 
+    def do_HEAD(self) -> None:
+        """What GET answers, without a body."""
+        self.do_GET()
+
     def _events(self) -> None:
         if not self.server.readers.acquire(blocking=False):
             body = _json({"error": f"{_READERS} readers are here already"})
@@ -137,7 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self._follow()
+            if self.command != "HEAD":
+                self._follow()
         except OSError:
             return  # the reader went
         finally:
@@ -169,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**told, **more}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are not told."""

@@ -25,7 +25,10 @@ _NUMBERS = ("integer", "number", "decimal")
 
 
 def follow(reading: Reading) -> None:
-    """Look at every metric; what is wrong goes to the reading's problems."""
+    """Look at every metric, and at whether a store reaches the topics that it is to read; what is wrong goes to the
+    reading's problems."""
+    for target in _with_topics(reading) if reading.section("live") else ():
+        _reached(reading, target)
     for name, node in reading.section("live").items():
         if node.is_mapping:
             metric = _Metric(reading, name, node)
@@ -201,6 +204,20 @@ def _through(metric: _Metric) -> None:
             plain(sql, types)
         except NotPlain as error:
             metric.error(node, f"on target `{target}` it comes through a topic: {error}", CURE, key)
+
+
+def _reached(reading: Reading, target: str) -> None:
+    """A store on another machine does not read the files of an embedded log."""
+    declared = reading.section("targets")[target]
+    broker = declared.get("broker")
+    if broker is not None and broker.is_mapping:
+        return
+    store = declared.get("live")
+    kept = "embedded" if broker is None else broker.text or "another"
+    message = f"through: topic needs a broker that ClickHouse can read from, and this target's is {kept}"
+    cure = "write broker: {type: kafka, servers: …} at the target, or through: insert"
+    node = None if store is None else store.get("through")
+    reading.findings.error(node, message, cure=cure, key=f"targets.{target}.live.through")
 
 
 def _with_topics(reading: Reading) -> Iterator[str]:

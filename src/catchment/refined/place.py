@@ -19,6 +19,10 @@ class Place:
 
     So much was known of the table then: its `generation`, in `version`, made `at` an instant, with `rows` that it
     shows, under a `definition`. `order` is what somebody asked for by hand.
+
+    Rows that have gone from the table are told before new ones come: those up to the row `gone`, of all that went
+    between `version` and the version `until`. Commits up to `passed` may have rows that were passed over by hand and
+    are in no message. `messages` were written under this name, None where nobody has counted.
     """
 
     sent: int
@@ -29,6 +33,10 @@ class Place:
     rows: int = 0
     definition: str | None = None
     order: str | None = None
+    gone: tuple[Any, ...] | None = None
+    until: int | None = None
+    passed: int = 0
+    messages: int | None = None
 
     @classmethod
     def of(cls, told: Mapping[str, Any] | None) -> Place | None:
@@ -36,8 +44,8 @@ class Place:
         if told is None:
             return None
         known = {name: value for name, value in told.items() if name in cls.__dataclass_fields__}
-        part = known.get("part")
-        return cls(**{**known, "part": None if part is None else tuple(part)})
+        places = {name: tuple(known[name]) for name in ("part", "gone") if known.get(name) is not None}
+        return cls(**{**known, **places})
 
     def progress(self) -> dict[str, Any]:
         """As a publication keeps it."""
@@ -64,6 +72,10 @@ class Place:
         if self.part is None:
             return f"_judged <= {self.sent:d}"
         return f"({_ordered()} <= {_row(self.part)} OR _judged <= {self.sent:d})"
+
+    def not_told(self) -> str:
+        """An SQL condition on the rows that went and were not told yet."""
+        return "TRUE" if self.gone is None else f"{_ordered()} > {_row(self.gone)}"
 
 
 def _ordered() -> str:

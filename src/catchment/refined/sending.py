@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from catchment.errors import ConfigError
 from catchment.naming import quoted
-from catchment.records import ADDITIVE, Scan
+from catchment.records import Message, Scan
+from catchment.refined.continuing import changed, cure
 from catchment.refined.place import ORDER, Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from catchment.interfaces import Engine, Publication, Table
-    from catchment.records import Message
     from catchment.refined.messages import Outgoing
 
 # Messages of one transaction, and rows that are in memory at once.
 TRANSACTION, CHUNK = 20_000, 100_000
+
+_UNKNOWN = "late rows put out others, and nobody knows any more which"
 
 
 @dataclass(frozen=True)
@@ -58,30 +60,49 @@ class Sending:
     def run(self) -> Sent:
         """Publish what is new. Raises ConfigError where an order has changed what was published."""
         before, now = Place.of(self.publication.progress()), here(self.table)
-        start = before or Place(sent=0)
-        gone: Sequence[Message] = ()
+        if before is not None and before.until not in (None, now.version):
+            return self._finish(before)
+        start, left, count = before or Place(sent=0, messages=0), list[Message](), 0
         if before is not None:
             if before.is_at(now.generation) and before.version <= now.version:
                 return Sent(0, now.generation)
             self.refuse()
-            gone = self._gone(before, now) if self.displaces else ()
+            if self.displaces:
+                start, left, count = self._tell_gone(before, now)
         scan = self.table.scan(within={"_judged": (start.least, None)}, hidden=True)
-        return self.send(scan, start, now, gone)
+        sent = self.send(scan, start, now, left)
+        return replace(sent, rows=sent.rows + count)
 
-    def send(self, scan: Scan, start: Place, now: Place, gone: Sequence[Message] = (), *, quiet: bool = False) -> Sent:
-        """Publish the rows of a scan behind `start`; then the publication is at `now`, unless `quiet` and there are
-        none."""
-        count, left = 0, list(gone)
-        for rows, is_last in self._transactions(scan, start):
+    def _finish(self, before: Place) -> Sent:
+        """Go on where telling what went from the table broke off, up to the version that it went from; then with what
+        is new since."""
+        then = self._then(before.until or 0)
+        if then is None:
+            raise self._stopped(_UNKNOWN)
+        sent = replace(self, table=then).run()
+        rest = self.run()
+        return replace(rest, rows=rest.rows + sent.rows)
+
+    def send(self, scan: Scan, start: Place, now: Place, left: Sequence[Message] = (), *, quiet: bool = False) -> Sent:
+        """Publish the rows of a scan behind `start`, and what is `left` before them; then the publication is at `now`,
+        unless `quiet` and there are none."""
+        count, total = 0, start.messages
+        now = replace(now, passed=start.passed)
+        selected = self.outgoing.select(scan.schema.names)
+        new = self._query(f"SELECT * FROM ({selected}) WHERE {start.follows()}", rows=self.engine.frame(scan))
+        for rows, is_last in self._transactions(self._chunks(new, scan.rows)):
             if quiet and not rows.num_rows and not left:
                 break
-            self.reached("refined.began")
+            count, total = count + len(left) + rows.num_rows, _more(total, len(left) + rows.num_rows)
             place = now if is_last else replace(now, sent=start.sent, part=_place(rows, rows.num_rows - 1))
-            messages = itertools.chain(left, self.outgoing.messages(rows))
-            self.publication.write(self._heard(messages), place.progress())
-            self.reached("refined.written")
-            count, left = count + len(left) + rows.num_rows, []
+            self._write(itertools.chain(left, self.outgoing.messages(rows)), replace(place, messages=total))
+            left = ()
         return Sent(count, now.generation)
+
+    def _write(self, messages: Iterator[Message], place: Place) -> None:
+        self.reached("refined.began")
+        self.publication.write(self._heard(messages), place.progress())
+        self.reached("refined.written")
 
     def _heard(self, messages: Iterator[Message]) -> Iterator[Message]:
         """The messages, with a point amid a transaction at which a test can kill us."""
@@ -92,9 +113,8 @@ class Sending:
 
     # Which rows.
 
-    def _transactions(self, scan: Scan, start: Place) -> Iterator[tuple[pa.Table, bool]]:
+    def _transactions(self, chunks: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, bool]]:
         """Rows in their order, cut where no two of one place are parted; the last ones, maybe none, are told."""
-        chunks = self._chunks(scan, start)
         rows, following = next(chunks), next(chunks, None)
         while True:
             cut = _cut(rows, self.size)
@@ -107,12 +127,11 @@ class Sending:
             else:
                 rows, following = following, next(chunks, None)
 
-    def _chunks(self, scan: Scan, start: Place) -> Iterator[pa.Table]:
-        """Rows in their order, as many at once as memory may hold; one table at least."""
-        selected = self.outgoing.select(scan.schema.names)
-        new = self._query(f"SELECT * FROM ({selected}) WHERE {start.follows()}", rows=self.engine.frame(scan))
+    def _chunks(self, new: Any, most: int | None = None) -> Iterator[pa.Table]:
+        """The rows of a frame, `most` where that is known, in their order, as many at once as memory may hold; one
+        table at least."""
         ordered = ", ".join(ORDER)
-        if scan.rows <= CHUNK or self._count(new) <= CHUNK:
+        if (most is not None and most <= CHUNK) or self._count(new) <= CHUNK:
             yield self._fetch(f"SELECT * FROM new ORDER BY {ordered}", new=new)
             return
         # Rows of one place have one number, so that they come together.
@@ -137,53 +156,40 @@ class Sending:
     def refuse(self) -> None:
         """Raises ConfigError where rows that were published may not be what they were."""
         before = Place.of(self.publication.progress())
-        why = None if before is None else self._changed(before, self.table.pin.version)
+        why = None if before is None else changed(self.table, before, makes_several=self.makes_several)
         if why is not None:
             raise self._stopped(why)
 
     def _stopped(self, why: str) -> ConfigError:
         message = f"{self.table.name} cannot be published into {self.outgoing.topic} any further: {why}"
-        hint = (
-            f"go on behind what is there: catchment publish {self.table.name} --from-now   ·   publish all of it again,"
-            f" under the same ids: catchment publish {self.table.name} --again"
-        )
-        return ConfigError(message, hint=hint)
+        return ConfigError(message, hint=cure(str(self.table.name)))
 
-    def _changed(self, before: Place, version: int) -> str | None:
-        if before.version > version or not self.table.descends(before.generation):
-            return "the table was put back"
-        count = version - before.version
-        told = self.table.history(count + 1)
-        if len(told) <= count:
-            return None if self._is_whole(before) else "it is so much later that nobody knows what was done since"
-        if told[-1].at.isoformat() != before.at:
-            return "it is another table"
-        # A replay only adds rows, unless one row of bronze becomes several, of which some are there.
-        allowed = ADDITIVE if self.makes_several else ADDITIVE | {"replay"}
-        done = {commit.operation for commit in told[:-1]} - allowed
-        return f"rows of older commits were changed ({', '.join(sorted(done))})" if done else None
+    def _tell_gone(self, before: Place, now: Place) -> tuple[Place, list[Message], int]:
+        """Publish which rows have left the table since, in transactions of their own but for the last of them, which go
+        with the first new rows: where it stands then, those that are left, and how many were published."""
+        gone = self._gone(before, now)
+        if gone is None:
+            return before, [], 0
+        place, count = before, 0
+        for rows, is_last in self._transactions(self._chunks(gone)):
+            if is_last:
+                return place, list(self.outgoing.messages(rows)), count
+            count += rows.num_rows
+            told = _place(rows, rows.num_rows - 1)
+            place = replace(place, gone=told, until=now.version, messages=_more(place.messages, rows.num_rows))
+            self._write(self.outgoing.messages(rows), place)
+        return place, [], count
 
-    def _is_whole(self, before: Place) -> bool:
-        """Whether no order changed older rows, told by the table's state, without its log: after a rebuild, a replay or
-        a backfill only verdicts under the order's number and later ones count, `forward` has another definition, and
-        what was put back does not descend."""
-        progress = self.table.progress()
-        first = progress.judged[0][0] if progress.judged else None
-        return progress.definition == before.definition and first is not None and first <= before.generation
-
-    def _gone(self, before: Place, now: Place) -> list[Message]:
-        """Rows that were published and have left the table since, as messages that say so."""
+    def _gone(self, before: Place, now: Place) -> Any:
+        """Rows that were published and have left the table since, as messages that say so, those left out that were
+        told; None where no row left."""
         new = self.engine.frame(self.table.scan(within={"_judged": (before.generation + 1, None)}, hidden=True))
         came = self._query(f"SELECT * FROM new WHERE _judged > {before.generation:d}", new=new)
         if before.rows + self._count(came) == now.rows:
-            return []
-        try:
-            earlier = self.then(before.version)
-        except ConfigError:
-            earlier = None
+            return None
+        earlier = self._then(before.version)
         if earlier is None:
-            why = "late rows put out others, and nobody knows any more which"
-            raise self._stopped(why)
+            raise self._stopped(_UNKNOWN)
         was, there = earlier.scan(hidden=True), self.table.scan(hidden=True)
         left = replace(was, files=tuple(sorted(set(was.files) - set(there.files))))
         came_in = replace(there, files=tuple(sorted(set(there.files) - set(was.files))))
@@ -192,8 +198,15 @@ class Sending:
             f"SELECT * FROM w ANTI JOIN t USING ({same})", w=self.engine.frame(left), t=self.engine.frame(came_in)
         )
         selected = self.outgoing.select(was.schema.names, gone=True)
-        listed = f"SELECT * FROM ({selected}) WHERE {before.precedes()} ORDER BY {', '.join(ORDER)}"
-        return list(self.outgoing.messages(self._fetch(listed, rows=rows)))
+        wanted = f"{before.precedes()} AND {before.not_told()}"
+        return self._query(f"SELECT * FROM ({selected}) WHERE {wanted}", rows=rows)
+
+    def _then(self, version: int) -> Table | None:
+        """The table at an earlier version; None where it is no longer kept."""
+        try:
+            return self.then(version)
+        except ConfigError:
+            return None
 
 
 def here(table: Table) -> Place:
@@ -201,6 +214,10 @@ def here(table: Table) -> Place:
     progress, at = table.progress(), table.history(1)[0].at.isoformat()
     generation, rows = progress.generation, int(table.scan().rows)
     return Place(generation, None, generation, table.pin.version, at, rows, progress.definition)
+
+
+def _more(messages: int | None, count: int) -> int | None:
+    return None if messages is None else messages + count
 
 
 def _place(rows: pa.Table, row: int) -> tuple[Any, ...]:

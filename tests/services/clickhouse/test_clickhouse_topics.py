@@ -222,6 +222,24 @@ def test_after_an_order_all_rows_are_taken_anew(shop: Path) -> None:
     holds(shop)
 
 
+def test_rows_that_publishing_passed_over_are_in_the_figures(shop: Path) -> None:
+    arrive(shop, 0)
+    holds(shop)
+    arrived(shop, 1, 60, "--select", "bronze", "--select", "silver")
+    assert "passed over: 1 commit" in call(shop, "publish", "silver.orders", "--from-now").stderr
+    assert call(shop, "publish", "silver.events").exception is None
+    fed = [json.loads(line) for line in call(shop, "live", "feed", "--json").stdout.splitlines()]
+    (orders,) = [one for one in fed if one["table"] == "silver.orders"]
+    assert orders["anew"] == "rows were passed over when silver was published"
+    holds(shop)
+    # From then on the topic brings all of it.
+    arrived(shop, 2, 60, "--select", "bronze", "--select", "silver")
+    call(shop, "publish")
+    fed = [json.loads(line) for line in call(shop, "live", "feed", "--json").stdout.splitlines()]
+    assert [one["anew"] for one in fed] == [None, None]
+    holds(shop)
+
+
 def test_an_edited_metric_is_applied_and_the_topic_goes_on(shop: Path, kafka: Kafka) -> None:
     arrive(shop, 1)
     declare(shop, kafka, **{"p95__quantile(total, 0.95)": "least: min(total + 1)"})

@@ -105,9 +105,34 @@ def test_a_query_joins_figures_with_every_layer(shop: Path) -> None:
     assert not list((shop / ".catchment").glob("live-*/"))
 
 
+def test_status_says_how_far_figures_are(shop: Path) -> None:
+    assert "never fed" in call(shop, "status").stdout
+    call(shop, "live", "feed")
+    arrive(shop, 2, "c,1,2026-11-01T10:01:00Z,BR")
+    metric = {"metric": "sold", "table": "silver.orders", "behind": 1, "differences": []}
+    live = json.loads(call(shop, "status", "--json").stdout)["live"]
+    assert live == {"store": "duckdb", "metrics": [metric], "problem": None}
+
+
+def test_figures_through_a_topic_need_a_broker_of_their_own(shop: Path) -> None:
+    edit(shop, "latest_by: at,", "latest_by: at, publish: orders.refined,")
+    target = "targets:\n  local:\n    live: {type: clickhouse, url: 'http://h:8123/live', through: topic}\n"
+    edit(shop, "live:\n  sold", f"{target}live:\n  sold")
+    found = CliRunner().invoke(root, ["--project", str(shop), "check", "--json"])
+    problems = json.loads(found.stdout)["problems"]
+    (told,) = [one for one in problems if one["key"] == "targets.local.live.through"]
+    assert (told["severity"], told["line"]) == ("error", 8)
+    assert "this target's is embedded" in told["message"]
+    assert "type: kafka" in told["cure"]
+
+
 def test_a_changed_metric_is_shown_before_it_is_applied(shop: Path) -> None:
     call(shop, "live", "feed")
     edit(shop, "1 minute", "1 hour")
+    planned = call(shop, "plan").stdout
+    assert "stopped: live.sold: every: 1 minute -> 1 hour" in planned
+    assert "choose: catchment live apply --yes" in planned
+    assert "not as the project says: catchment live apply" in call(shop, "status").stdout
     refused = call(shop, "live", "feed")
     assert "live.sold: every: 1 minute -> 1 hour" in str(refused.exception)
     shown = call(shop, "live", "apply")

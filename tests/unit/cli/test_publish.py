@@ -68,17 +68,71 @@ def test_what_is_new_is_published_once(shop: Path) -> None:
         {"table": "silver.orders", "topic": "orders.refined", "rows": 1, "generation": 2}
     ]
     assert json.loads(call(shop, "publish", "--show", "--json").stdout) == [
-        {"table": "silver.orders", "topic": "orders.refined", "behind": 0, "is_new": False, "order": None}
+        {
+            "table": "silver.orders",
+            "topic": "orders.refined",
+            "behind": 0,
+            "is_new": False,
+            "order": None,
+            "stopped": None,
+            "choices": [],
+            "messages": 3,
+        }
     ]
 
 
 def test_after_an_order_somebody_says_how_it_goes_on(shop: Path) -> None:
     call(shop, "publish")
-    assert "1 step failed" in call(shop, "run", "--rebuild", "silver.orders").stderr
+    told = call(shop, "run", "--rebuild", "silver.orders").stderr
+    assert "1 step failed" in told
+    assert "rebuild changes rows of silver.orders that topic orders.refined has" in told
+    assert told.index("publishing stops until") < told.index("rows of older commits were changed")
+    _says_that_it_stopped(shop)
     assert "rebuild" in refused(shop).message
     assert "Nothing new." in call(shop, "publish", "orders", "--from-now").stderr
     assert call(shop, "publish", "silver.orders", "--again").stdout == "silver.orders   2 rows into orders.refined\n"
     assert "Nothing new" in call(shop, "run").stderr
+
+
+def _says_that_it_stopped(shop: Path) -> None:
+    """Whoever asks before the next run is told why and what to do."""
+    why = "rows of older commits were changed (rebuild)"
+    choices = [f"catchment publish silver.orders {order}" for order in ("--from-now", "--again")]
+    shown = call(shop, "publish", "--show")
+    assert "stopped" in shown.stdout
+    assert why in shown.stderr
+    (told,) = json.loads(call(shop, "publish", "--show", "--json").stdout)
+    assert (told["stopped"], told["choices"]) == (why, choices)
+    planned = call(shop, "plan")
+    assert f"stopped: {why}" in planned.stdout
+    assert f"choose: {choices[0]}  or  {choices[1]}" in planned.stdout
+    steps = json.loads(call(shop, "plan", "--json").stdout)["steps"]
+    (step,) = [one for one in steps if one["kind"] == "publish"]
+    assert (step["words"], step["choices"]) == (f"stopped: {why}", choices)
+    assert f"not published any further: {why}" in call(shop, "status").stdout
+
+
+def test_an_order_on_a_table_of_which_nothing_is_published_is_no_matter(shop: Path) -> None:
+    told = call(shop, "run", "--select", "silver.orders", "--rebuild", "silver.orders")
+    assert "publishing stops" not in told.stderr
+
+
+def test_status_says_how_far_a_topic_is(shop: Path) -> None:
+    call(shop, "publish")
+    arrive(shop, 2, "c")
+    assert json.loads(call(shop, "status", "--json").stdout)["topics"] == [
+        {
+            "table": "silver.orders",
+            "topic": "orders.refined",
+            "messages": 2,
+            "behind": 1,
+            "stopped": None,
+            "choices": [],
+            "problem": None,
+        }
+    ]
+    (row,) = [line for line in call(shop, "status").stdout.splitlines() if line.startswith("orders.refined")]
+    assert row.split() == ["orders.refined", "silver.orders", "2", "1", "commit"]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,17 @@ def test_nobody_looks_where_nobody_reads_and_one_looks_for_all(port: int, looked
     assert looked.times == 1
 
 
+@pytest.mark.parametrize("path", ["/", "/figures.json", "/nothing", "/events"])
+def test_head_is_answered_as_get_without_a_body(port: int, path: str) -> None:
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    asked.request("HEAD", path)
+    answer = asked.getresponse()
+    assert (answer.status, answer.read()) == (404 if path == "/nothing" else 200, b"")
+    if path != "/events":
+        assert answer.getheader("Content-Length") == get(port, path)[1]["Content-Length"]
+    asked.close()
+
+
 def test_other_paths_are_told_which_there_are(port: int) -> None:
     status, _, body = get(port, "/nothing")
     assert (status, json.loads(body)) == (404, {"error": "there are /, /figures.json and /events"})

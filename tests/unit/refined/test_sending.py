@@ -29,6 +29,7 @@ from catchment.refined.sending import Sending, Sent, here
 from catchment.silver.definition import Table
 from catchment.silver.refine import RefineFunction
 from catchment.testing.fakes import Workbench, arrived, column, contract
+from catchment.topics import embedded
 from catchment.topics.embedded import EmbeddedBroker
 
 COLUMNS = (
@@ -95,7 +96,7 @@ class Following:
         self.broker.declare([TopicSpec("refined", 3)])
         self.size = 3
 
-    def publish(self, chance: random.Random | None = None) -> Sent:
+    def publish(self, chance: random.Random | None = None, then: Any = None) -> Sent:
         """Publish what is new in small transactions; with a chance it breaks off now and then."""
         silver = self.bench.lake.open(silver_table("t"))
         assert silver is not None
@@ -108,7 +109,7 @@ class Following:
             self.bench.engine,
             outgoing,
             publication if chance is None else Breaking(publication, chance),
-            partial(self.bench.lake.open, silver_table("t")),
+            then or partial(self.bench.lake.open, silver_table("t")),
             displaces=(*IDENTITY, *self.table.contract.key) if self.table.mode == "window" else (),
             makes_several=self.table.function is not None,
             size=self.size,
@@ -252,6 +253,70 @@ def test_a_row_that_a_late_one_puts_out_is_said_to_be_gone(tmp_path: Path, engin
     following.publish()
     assert len(following.published()) == 3
     following.holds()
+
+
+def _late_twice(following: Following, count: int) -> None:
+    """So many rows are published, and then all put out by rows that come late."""
+    following.arrive(*((f"k{n}", n, "I", 100) for n in range(count)))
+    following.publish()
+    following.arrive(*((f"k{n}", n + 100, "I", 50) for n in range(count)))
+
+
+def test_many_rows_that_went_are_told_in_several_transactions(
+    tmp_path: Path, engine: Engine[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "CHUNK", 5)
+    following = Following(tmp_path, engine, TABLES["window"])
+    _late_twice(following, 14)
+    sizes = []
+    written = embedded._Publication.write
+
+    def counting(self: Any, messages: Iterable[Message], progress: Mapping[str, Any]) -> None:
+        told = list(messages)
+        sizes.append(len(told))
+        written(self, told, progress)
+
+    monkeypatch.setattr(embedded._Publication, "write", counting)
+    assert following.publish().rows == 28
+    assert sum(sizes) == 28
+    # What is left of the rows that went rides with the first new ones.
+    assert max(sizes) <= 2 * following.size
+    following.holds()
+    assert Place.of(following.broker.published("refined", "t")).messages == 42  # type: ignore[union-attr]
+    assert following.publish().rows == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_telling_which_rows_went_is_gone_on_with_where_it_broke_off(
+    tmp_path: Path, engine: Engine[Any], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(sending, "CHUNK", 7)
+    chance, following, breaks = random.Random(SEED + seed), Following(tmp_path, engine, TABLES["window"]), 0
+    _late_twice(following, 20)
+    for late in range(3):
+        for _ in range(3):
+            try:
+                following.publish(chance)
+            except InterruptedError:
+                breaks += 1
+        # More goes, before and behind the rows that were told already.
+        following.arrive(*((f"k{n}", n, "I", 40 - 10 * late) for n in range(late, 20, 2)))
+    following.publish()
+    following.holds()
+    assert breaks
+
+
+def test_where_nobody_knows_the_version_that_rows_went_from_it_stops(tmp_path: Path, engine: Engine[Any]) -> None:
+    following = Following(tmp_path, engine, TABLES["window"])
+    _late_twice(following, 6)
+    before = Place.of(following.broker.published("refined", "t"))
+    assert before is not None
+    told = replace(before, gone=(1, 1, 3, 0, "src.rows", '["k3"]'), until=before.version + 1)
+    following.broker.publication("refined", "t").write([], told.progress())
+    following.arrive(("z", 1, "I", 100))
+    with pytest.raises(ConfigError, match="nobody knows any more which"):
+        following.publish(then=lambda _: None)
+    assert following.publish().rows == 2 + 6 + 1
 
 
 @pytest.mark.parametrize("mode", ["append", "merge", "window"])

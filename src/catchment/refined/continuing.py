@@ -1,0 +1,57 @@
+"""Whether a publication may go on: what was published has to be what silver still says of those commits.
+
+It is told from the table's log and state, without reading a row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from catchment.records import ADDITIVE
+
+if TYPE_CHECKING:
+    from catchment.interfaces import Table
+    from catchment.refined.place import Place
+
+
+def changed(table: Table, before: Place, *, makes_several: bool = False) -> str | None:
+    """Why rows that were published may not be what they were, None where they are. `makes_several` says that one row of
+    bronze may have become several."""
+    version = table.pin.version
+    if before.version > version or not table.descends(before.generation):
+        return "the table was put back"
+    count = version - before.version
+    told = table.history(count + 1)
+    if len(told) <= count:
+        return None if _is_whole(table, before) else "it is so much later that nobody knows what was done since"
+    if told[-1].at.isoformat() != before.at:
+        return "it is another table"
+    # A replay only adds rows, unless one row of bronze becomes several, of which some are there.
+    allowed = allowed_orders(makes_several=makes_several)
+    done = {commit.operation for commit in told[:-1]} - allowed
+    return f"rows of older commits were changed ({', '.join(sorted(done))})" if done else None
+
+
+def allowed_orders(*, makes_several: bool) -> frozenset[str]:
+    """What a commit may have done for a publication to go on behind it."""
+    return ADDITIVE if makes_several else ADDITIVE | {"replay"}
+
+
+def _is_whole(table: Table, before: Place) -> bool:
+    """Whether no order changed older rows, told by the table's state, without its log: after a rebuild, a replay or
+    a backfill only verdicts under the order's number and later ones count, `forward` has another definition, and
+    what was put back does not descend."""
+    progress = table.progress()
+    first = progress.judged[0][0] if progress.judged else None
+    return progress.definition == before.definition and first is not None and first <= before.generation
+
+
+def cure(table: str) -> str:
+    """The two ways to go on, in words."""
+    from_now, again = choices(table)
+    return f"go on behind what is there: {from_now}   ·   publish all of it again, under the same ids: {again}"
+
+
+def choices(table: str) -> tuple[str, str]:
+    """The two ways to go on, as commands; `table` is the full name of a silver table."""
+    return f"catchment publish {table} --from-now", f"catchment publish {table} --again"

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catchment.errors import RetryableError
+from catchment.errors import DataError, RetryableError
 from catchment.records import DataFile
 
 FILE_BYTES = 128 << 20
@@ -44,7 +44,8 @@ def can_write(schema: pa.Schema) -> bool:
 def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path, prefix: str) -> list[DataFile]:
     """As `Engine.write_batches`. A second thread writes while the next batches are made.
 
-    Raises RetryableError where it cannot write, and then leaves no file; what `batches` raises is passed on.
+    Raises RetryableError where it cannot write and DataError for text that is none, and then leaves no file; what
+    `batches` raises is passed on.
     """
     files = _Files(schema.remove_metadata(), folder, prefix)
     try:
@@ -88,6 +89,7 @@ class _Files:
         table = pa.Table.from_batches([one.replace_schema_metadata() for one in batches], self._schema)
         if not table.num_rows:
             return
+        _refuse_no_text(table)
         try:
             if self._writer is None:
                 self._open(table)
@@ -162,11 +164,23 @@ def _is_plain(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
+def _refuse_no_text(table: pa.Table) -> None:
+    """Raises DataError for text that is not in UTF-8: Arrow would write it, and nobody could read the table again."""
+    for field in table.schema:
+        if pa.types.is_string(field.type):
+            try:
+                table.column(field.name).validate(full=True)
+            except pa.ArrowInvalid as error:
+                message = f"column {field.name} holds text that is not in UTF-8"
+                raise DataError(message, hint="write it in UTF-8 where it comes from, or as bytes") from error
+
+
 def _encodings(sample: pa.Table) -> dict[str, Any]:
     """How each column is written, by what its first rows hold.
 
     A dictionary where values come again; where they do not, finding that out costs as much as writing them. Numbers
-    that differ are mostly counted up, and told by their differences. Long values have no statistics: none are kept.
+    that differ are mostly counted up, and told by their differences. Long values have no statistics, of which none are
+    kept; nor have floats, which tell nothing of NaN: DuckDB takes that for the greatest number, and would pass over it.
     """
     repeated, ascending, with_statistics = [], {}, []
     for field in sample.schema:
@@ -176,7 +190,7 @@ def _encodings(sample: pa.Table) -> dict[str, Any]:
             repeated.append(field.name)
         elif pa.types.is_signed_integer(field.type) or pa.types.is_temporal(field.type):
             ascending[field.name] = "DELTA_BINARY_PACKED"
-        if not _is_long(column):
+        if not _is_long(column) and not pa.types.is_floating(field.type):
             with_statistics.append(field.name)
     return {"use_dictionary": repeated, "column_encoding": ascending or None, "write_statistics": with_statistics}
 

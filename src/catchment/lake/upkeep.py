@@ -13,21 +13,29 @@ import urllib.parse
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from deltalake import DeltaTable
+from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from catchment.errors import ConfigError, Conflict, Unfenced
 from catchment.interfaces import Upkeep
-from catchment.lake.joining import target, worth_joining, written
+from catchment.lake.joining import target, worth_joining
 from catchment.lake.log import entries
 from catchment.lake.progress import ProgressFolder, leftovers, old, remove
 from catchment.naming import TableName
 from catchment.records import Kept, Leftover, Progress
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # So many entries of a log are worth a checkpoint that makes them needless.
 _WORTH_EXPIRING = 10
+
+# Compaction holds one row group in memory, and delta-rs takes 1,048,576 rows for it: a gigabyte of documents of 1,000
+# bytes. As many as DuckDB writes, which reads row groups side by side; of long rows as many as take so many bytes.
+_GROUP_ROWS = 122_880
+_GROUP_BYTES = 8 << 20
 
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet")
 
@@ -125,24 +133,29 @@ class DeltaUpkeep(Upkeep):
     # Fewer files.
 
     def small(self) -> Sequence[Leftover]:
-        return self._small(self._handle)
+        return worth_joining(self._sizes(self._handle))
 
-    def _small(self, handle: DeltaTable) -> Sequence[Leftover]:
+    def _sizes(self, handle: DeltaTable) -> list[Leftover]:
         import pyarrow as pa
 
         actions = pa.table(handle.get_add_actions(flatten=True)).to_pydict()
         listed = zip(actions["path"], actions["size_bytes"], strict=True)
-        return worth_joining(Leftover(_absolute(self._path, path), size) for path, size in listed)
+        return [Leftover(_absolute(self._path, path), size) for path, size in listed]
 
     def compact(self) -> int:
+        import pyarrow as pa
+
         self._reached(f"{self.name.layer}.compacting")
         handle = DeltaTable(str(self._path))
-        found = self._small(handle)
-        if not found:
+        files = self._sizes(handle)
+        if not worth_joining(files):
             return 0
+        rows = pa.table(handle.get_add_actions())["num_records"].to_pylist()
+        row = sum(one.bytes for one in files) / max(sum(filter(None, rows)), 1)
+        properties = _written(pa.schema(handle.schema().to_arrow()), row)
         try:
             figures = handle.optimize.compact(
-                target_size=target(found), max_concurrent_tasks=1, writer_properties=written()
+                target_size=target(files), max_concurrent_tasks=1, writer_properties=properties
             )
         except CommitFailedError as error:
             message = f"{self.name}: a run rewrote its files meanwhile"
@@ -257,3 +270,31 @@ def _nameless(entry: Path, named: Collection[int], segments: Collection[str], bo
     if entry.suffix == ".parquet":
         return entry.name not in segments
     return entry.suffix == ".draft" or (_number(entry) not in named and _number(entry) < bound)
+
+
+def _written(schema: pa.Schema, row: float) -> WriterProperties:
+    """How joined files are written: as delta-rs would, but for the row groups, and without bounds of floats.
+
+    A `row` takes so many bytes of a file.
+
+    Bounds tell nothing of NaN, which DuckDB takes for the greatest number: it would pass over rows that a filter wants.
+    """
+    return WriterProperties(
+        max_row_group_size=max(1, min(_GROUP_ROWS, int(_GROUP_BYTES / max(row, 1)))),
+        compression="ZSTD",
+        compression_level=4,
+        statistics_truncate_length=64,
+        default_column_properties=_with_statistics("NONE"),
+        column_properties={field.name: _with_statistics("PAGE") for field in schema if not _has_floats(field.type)},
+    )
+
+
+def _with_statistics(which: Literal["NONE", "PAGE"]) -> ColumnProperties:
+    return ColumnProperties(statistics_enabled=which)
+
+
+def _has_floats(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    # What is nested has no name of its own here.
+    return bool(pa.types.is_floating(kind) or pa.types.is_nested(kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,13 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha512
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from catchment.engines import arrow_files
-from catchment.errors import RetryableError
+from catchment.errors import DataError, RetryableError
 
 _FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -143,4 +145,25 @@ def test_where_there_is_no_room_nothing_is_left(tmp_path: Path, batches: int) ->
         pytest.raises(RetryableError, match=r"cannot write .*000001"),
     ):
         arrow_files.write(_batches(batches), SCHEMA, tmp_path, "000001")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_no_filter_passes_over_a_number_that_is_none(tmp_path: Path, kind: pa.DataType) -> None:
+    schema = pa.schema([("f", kind)])
+    rows = pa.table({"f": pa.array([7, 7, math.nan], kind)})
+    (file,) = arrow_files.write(iter(rows.to_batches()), schema, tmp_path, "000001")
+    for test, count in (("> 8", 1), ("= 'nan'", 1), ("= 7", 2), ("<> 7", 1)):
+        asked = f"SELECT count(*) FROM read_parquet('{file.path}') WHERE f {test}"
+        assert duckdb.execute(asked).fetchone() == (count,), test
+
+
+@pytest.mark.usefixtures("small")
+def test_text_that_is_not_in_utf8_is_refused_where_it_lands(tmp_path: Path) -> None:
+    """A Parquet file of somebody else may hold it, and Arrow does not look."""
+    schema = pa.schema([("name", pa.string())])
+    wrong = pa.array([b"caf\xe9"]).view(pa.string())
+    batches = [pa.record_batch([pa.array(["a"] * 3_000)], schema=schema), pa.record_batch([wrong], schema=schema)]
+    with pytest.raises(DataError, match="column name holds text that is not in UTF-8"):
+        arrow_files.write(iter(batches), schema, tmp_path, "000001")
     assert list(tmp_path.iterdir()) == []

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from pathlib import Path
+from random import Random
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from catchment.interfaces import Upkeep
+from catchment.lake import joining
 from catchment.lake.delta import DeltaLake
 from catchment.lake.joining import target, worth_joining
 from catchment.naming import TableName
@@ -33,13 +38,16 @@ def _joined(*sizes: int) -> list[int]:
         ((), []),
         ((1,), []),
         ((40 * MB,), []),
-        ((3000, 1000), [1000, 3000]),
-        ((MB, 40 * MB, MB), [MB, MB]),
+        ((3000, 1000), [3000, 1000]),
+        ((MB, MB, 40 * MB), [MB, MB]),
+        ((MB, 40 * MB, MB), []),
+        ((MB, 2 * MB, 40 * MB, MB, 30 * MB, MB, MB), [MB, 2 * MB, MB, MB]),
         ((40 * MB, 40 * MB), [40 * MB, 40 * MB]),
-        ((5 * MB, 41 * MB, 40 * MB), [5 * MB, 40 * MB, 41 * MB]),
+        ((5 * MB, 41 * MB, 40 * MB), [5 * MB, 41 * MB, 40 * MB]),
         ((5 * MB, 11 * MB, 30 * MB), []),
         ((64 * MB, 64 * MB), []),
         ((64 * MB, MB, MB), [MB, MB]),
+        ((*[50 * MB] * 5, 80 * MB), [50 * MB] * 4),
     ],
 )
 def test_a_file_is_joined_once_smaller_ones_hold_as_much(sizes: tuple[int, ...], joined: list[int]) -> None:
@@ -48,21 +56,20 @@ def test_a_file_is_joined_once_smaller_ones_hold_as_much(sizes: tuple[int, ...],
 
 @pytest.mark.parametrize("sizes", [(3000, 1000), (MB, MB, 30 * MB), (*[MB] * 20, 19 * MB, 60 * MB)])
 def test_the_target_leaves_out_every_other_file(sizes: tuple[int, ...]) -> None:
-    found = worth_joining(_files(*sizes))
-    others = [size for size in sizes if size not in [file.bytes for file in found]]
-    assert sum(file.bytes for file in found) <= target(found)
-    assert all(size > target(found) for size in others)
+    joined = _joined(*sizes)
+    assert sum(joined) <= target(_files(*sizes))
+    assert all(size > target(_files(*sizes)) for size in sizes if size not in joined)
 
 
 def test_a_row_is_written_again_once_in_a_doubling_however_long_a_stream_goes_on() -> None:
     files: list[int] = []
     wrote = 0
     for _ in range(1_000):  # 100 MB, a hundred kilobytes at a time
-        files.append(MB // 10)
+        files.insert(0, MB // 10)  # the log tells the newest first
         found = worth_joining(_files(*files))
         if found:
             wrote += (size := sum(file.bytes for file in found))
-            files = [*sorted(files)[len(found) :], size]
+            files = [size, *files[len(found) :]]
     assert len(files) <= 10
     assert all(large > small for small, large in itertools.pairwise(sorted(files)))
     # Twenty times while a file is small, which is cheap, and once in each doubling from 4 MB on; a thousand joins of
@@ -78,10 +85,14 @@ def _folder(place: Path) -> str:
     return str(place / "bronze" / "words")
 
 
-def _join(place: Path) -> int:
+def _upkeep(place: Path) -> Upkeep:
     upkeep = DeltaLake(place).upkeep(TableName("bronze", "words"))
     assert upkeep is not None
-    return upkeep.compact()
+    return upkeep
+
+
+def _join(place: Path) -> int:
+    return _upkeep(place).compact()
 
 
 def test_a_large_file_is_left_until_small_ones_are_as_much(tmp_path: Path) -> None:
@@ -107,9 +118,58 @@ def test_memory_of_a_compaction_is_that_of_a_row_group_whatever_is_joined(tmp_pa
     assert [found.row_group(place).num_rows for place in range(found.num_row_groups)] == [122_880, 77_120]
 
 
+def test_long_rows_are_few_in_a_row_group(tmp_path: Path) -> None:
+    for _ in range(3):
+        write_deltalake(_folder(tmp_path), _rows(count=20, size=500_000), mode="append")
+    assert _join(tmp_path) == 3
+    (file,) = DeltaTable(_folder(tmp_path)).file_uris()
+    found = pq.ParquetFile(file).metadata
+    assert max(found.row_group(place).num_rows for place in range(found.num_row_groups)) < 20
+
+
 def test_what_a_log_tells_of_joined_files_is_as_short_as_before(tmp_path: Path) -> None:
     for _ in range(2):
         write_deltalake(_folder(tmp_path), _rows(count=10, size=1_000), mode="append")
     _join(tmp_path)
     (told,) = pa.table(DeltaTable(_folder(tmp_path)).get_add_actions(flatten=True)).to_pylist()
     assert (told["num_records"], len(told["min.word"])) == (20, 64)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_exactly_those_files_are_joined_wherever_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(joining, "_FULL", 128 << 10)
+    monkeypatch.setattr(joining, "_LITTLE", 4 << 10)
+    random = Random(seed)
+    for turn in range(4):
+        for _ in range(random.randint(1, 8)):
+            write_deltalake(_folder(tmp_path), _rows(count=1, size=int(2 ** random.uniform(6, 15))), mode="append")
+        if turn % 2:
+            DeltaTable(_folder(tmp_path)).create_checkpoint()
+        while wanted := {file.path for file in _upkeep(tmp_path).small()}:
+            before = set(DeltaTable(_folder(tmp_path)).file_uris())
+            assert _join(tmp_path) == len(wanted)
+            assert before - set(DeltaTable(_folder(tmp_path)).file_uris()) == wanted
+        assert _join(tmp_path) == 0
+
+
+def test_no_filter_passes_over_a_number_that_is_none_in_a_joined_file(tmp_path: Path) -> None:
+    rows = pa.table(
+        {
+            "n": [1, 2],
+            "a.b": [7.0, math.nan],
+            "nested": [{"x": 7.0}, {"x": math.nan}],
+            "listed": [[7.0], [math.nan]],
+        }
+    )
+    for _ in range(2):
+        write_deltalake(_folder(tmp_path), rows, mode="append")
+    assert _join(tmp_path) == 2
+    (file,) = DeltaTable(_folder(tmp_path)).file_uris()
+    for value in ('"a.b"', "nested.x", "listed[1]"):
+        for test in ("> 8", "= 'nan'", "= 7", "<> 7"):
+            asked = f"SELECT count(*) FROM read_parquet('{file}') WHERE {value} {test}"
+            assert duckdb.execute(asked).fetchone() == (2,), (value, test)
+    (told,) = pa.table(DeltaTable(_folder(tmp_path)).get_add_actions(flatten=True)).to_pylist()
+    assert (told["min.n"], told["max.n"], told["null_count.n"], told.get("max.a.b")) == (1, 2, 0, None)

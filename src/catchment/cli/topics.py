@@ -376,6 +376,9 @@ def _messages(source: Iterable[bytes], path: Sequence[str], *, text: bool) -> It
                 why = f"{error.msg.removesuffix(' starting at')} at character {error.pos + 1}"
             message = f"line {number} is no JSON: {why}"
             raise DataError(message) from error
+        except RecursionError as error:
+            message = f"line {number} is nested too deeply"
+            raise DataError(message) from error
         yield Message(value, _key(document, path, number) if path else None)
 
 

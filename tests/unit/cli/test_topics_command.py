@@ -176,6 +176,7 @@ def test_no_topic_is_made_for_lines_that_are_no_messages(folder: Path) -> None:
         ("nope\n", "line 1 is no JSON: Expecting value at character 1"),
         ("{}\n{\n", "line 2"),
         ('"x', "string at character 1"),
+        ("[" * 100_000, "line 1 is nested too deeply"),
     ):
         with pytest.raises(DataError, match=words) as caught:
             call(folder, "put", "tries", "--create", given=given)

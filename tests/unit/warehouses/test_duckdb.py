@@ -262,7 +262,7 @@ def test_a_wrong_query_gets_duckdbs_own_words(warehouse: DuckDBWarehouse, sql: s
 
 def test_a_query_that_fails_on_its_way_is_a_clear_error(warehouse: DuckDBWarehouse) -> None:
     # Of a stream DuckDB tells now and then only that the thread that failed interrupted the others.
-    with pytest.raises(ConfigError, match="the query failed: .*(Could not convert|Interrupted)"):
+    with pytest.raises(ConfigError, match=r"the query failed: .*(Could not convert|Interrupted)"):
         warehouse.query(
             "select (case when range < 900000 then '1' else 'x' end)::int as n from range(1000000)"
         ).read_all()

@@ -69,7 +69,7 @@ class Connect:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, method=method)
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:  # a worker that was killed joins first
             told = answer.read()
         return json.loads(told) if told else None
 

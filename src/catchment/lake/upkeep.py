@@ -133,26 +133,26 @@ class DeltaUpkeep(Upkeep):
     # Fewer files.
 
     def small(self) -> Sequence[Leftover]:
-        return worth_joining(self._sizes(self._handle))
+        return worth_joining(self._files_and_rows(self._handle)[0])
 
-    def _sizes(self, handle: DeltaTable) -> list[Leftover]:
+    def _files_and_rows(self, handle: DeltaTable) -> tuple[list[Leftover], int]:
+        """All files in the order of the log, and how many rows are in them."""
         import pyarrow as pa
 
         actions = pa.table(handle.get_add_actions(flatten=True)).to_pydict()
         listed = zip(actions["path"], actions["size_bytes"], strict=True)
-        return [Leftover(_absolute(self._path, path), size) for path, size in listed]
+        rows = sum(filter(None, actions["num_records"]))
+        return [Leftover(_absolute(self._path, path), size) for path, size in listed], rows
 
     def compact(self) -> int:
         import pyarrow as pa
 
         self._reached(f"{self.name.layer}.compacting")
         handle = DeltaTable(str(self._path))
-        files = self._sizes(handle)
+        files, rows = self._files_and_rows(handle)
         if not worth_joining(files):
             return 0
-        rows = pa.table(handle.get_add_actions())["num_records"].to_pylist()
-        row = sum(one.bytes for one in files) / max(sum(filter(None, rows)), 1)
-        properties = _written(pa.schema(handle.schema().to_arrow()), row)
+        properties = _written(pa.schema(handle.schema().to_arrow()), sum(one.bytes for one in files) / max(rows, 1))
         try:
             figures = handle.optimize.compact(
                 target_size=target(files), max_concurrent_tasks=1, writer_properties=properties

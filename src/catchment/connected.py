@@ -261,6 +261,14 @@ class Connected:
         declared = self.project.live
         return live_of(declared, {keys.from_: self.silver(keys.from_) for keys in declared.values()})
 
+    @property
+    def live_type(self) -> str:
+        """The type of the store in which the target keeps live figures."""
+        declared = self.target.live
+        if declared is None:
+            return "duckdb"
+        return declared if isinstance(declared, str) else declared.type
+
     @cached_property
     def live_store(self) -> LiveStore:
         """Where the target keeps live figures; an environment has its own."""
@@ -269,9 +277,7 @@ class Connected:
         if declared is None or isinstance(declared, str):
             folder = self.project.folder / "warehouse" / self.target_name / "live"
             limits = {"memory_limit": f"{self.memory}B", "threads": self.target.threads}
-            local: LiveStore = registry.implementation("stores", declared or "duckdb")(
-                folder, reached=self.reached, **limits
-            )
+            local: LiveStore = registry.implementation("stores", self.live_type)(folder, reached=self.reached, **limits)
             return local
         told = self._resolved(declared, place)
         suffix = "" if environment is None else f"_{environment}"

@@ -85,8 +85,7 @@ def live_figures(connected: Connected) -> LiveStatus | None:
         return None
     from catchment import figures
 
-    declared = connected.target.live
-    store = declared if isinstance(declared, str) else "duckdb" if declared is None else declared.type
+    store = connected.live_type
     try:
         found = figures.status(connected, topics=False)
     except (CatchmentError, OSError) as error:

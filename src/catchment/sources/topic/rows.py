@@ -15,6 +15,7 @@ from catchment.sources.files.cuts import LONGEST_RECORD, not_text
 from catchment.sources.files.json_lines import DOCUMENT, Validity
 from catchment.sources.files.shape import LONGEST_RAW, OURS
 from catchment.sources.topic.loose import not_strict
+from catchment.sources.topic.proven import Proof
 
 # What a message says beside its value.
 _BESIDE = (
@@ -47,7 +48,7 @@ class Values:
     """Values of messages as text, one format for all. What is none is null, and `defects` say why by place."""
 
     def __init__(self, *, json: bool) -> None:
-        self._validity = Validity() if json else None
+        self._json = _Json() if json else None
 
     def read(self, values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
         """A tombstone is null and no defect. JSON is what RFC 8259 says, without blank lines at its end."""
@@ -56,7 +57,7 @@ class Values:
         wanted = np.asarray(values.is_valid()) & ~too_long
         places = np.flatnonzero(wanted)
         raw = values if wanted.all() else values.filter(pa.array(wanted))
-        text, good, reasons = _plain(raw) if self._validity is None else _checked(self._validity, raw)
+        text, good, reasons = _plain(raw) if self._json is None else self._json.read(raw)
         defects |= {int(places[place]): reason for place, reason in reasons.items()}
         return _spread(text, places[good], len(values)), dict(sorted(defects.items()))
 
@@ -170,18 +171,39 @@ def _plain(raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
         return raw.filter(pa.array(good)).cast(pa.string()), good, reasons
 
 
-def _checked(validity: Validity, raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
-    """JSON as text: good values, which ones they are, and by place why others are none."""
-    text, good, found = validity.sort(raw, "utf-8")
-    reasons = {place: reason.replace("the row", "the message") for place, reason in found.items()}
-    loose = not_strict(text)
-    if loose:
-        places = np.flatnonzero(good)
-        reasons |= {int(places[place]): reason for place, reason in loose.items()}
-        good = good.copy()
-        good[places[list(loose)]] = False
-        text = text.filter(pa.array(np.isin(np.arange(len(text)), list(loose), invert=True)))
-    return text, good, reasons
+class _Json:
+    """JSON as text. Nearly all is proven in one go, the rest is asked about one by one."""
+
+    def __init__(self) -> None:
+        self._proof = Proof()
+        self._validity = Validity()
+
+    def read(self, raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
+        """Good values, which ones they are, and by place why others are none."""
+        texts, kept, place = [pa.array([], pa.string())], [np.ones(0, np.bool_)], 0
+        reasons: dict[int, str] = {}
+        for part, proven in self._proof.parts(raw):
+            if proven is not None:
+                text, good = proven, np.ones(len(part), np.bool_)
+            else:
+                text, good, found = self._each(part)
+                reasons |= {place + number: reason for number, reason in found.items()}
+            texts.append(text)
+            kept.append(good)
+            place += len(part)
+        return pa.concat_arrays(texts), np.concatenate(kept), reasons
+
+    def _each(self, raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
+        text, good, found = self._validity.sort(raw, "utf-8")
+        reasons = {place: reason.replace("the row", "the message") for place, reason in found.items()}
+        loose = not_strict(text)
+        if loose:
+            places = np.flatnonzero(good)
+            reasons |= {int(places[place]): reason for place, reason in loose.items()}
+            good = good.copy()
+            good[places[list(loose)]] = False
+            text = text.filter(pa.array(np.isin(np.arange(len(text)), list(loose), invert=True)))
+        return text, good, reasons
 
 
 def _spread(values: pa.Array, places: Any, count: int) -> pa.Array:

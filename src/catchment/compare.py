@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from catchment import naming
+from catchment.answers import Compared, RowPair
 from catchment.connected import Connected
 from catchment.errors import ConfigError
 from catchment.naming import TableName, quoted
 from catchment.project import Project
-from catchment.records import Compared, RowPair, Scan
+from catchment.records import Scan
 from catchment.silver.judge import parsed
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from catchment import naming
+from catchment.answers import Preview, QuarantineSummary, Rejected
 from catchment.bronze.land import arriving
 from catchment.connected import Connected
 from catchment.errors import ConfigError, Problem
 from catchment.naming import TableName
 from catchment.project import Project
 from catchment.reading.moments import words
-from catchment.records import FileForm, Preview, Progress, QuarantineSummary, Rejected, Scan
+from catchment.records import FileForm, Progress, Scan
 from catchment.silver import definition as definitions
 from catchment.silver.held import held_span
 from catchment.silver.judge import HELD, count_reasons, parsed, stacked

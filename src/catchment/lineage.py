@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from catchment import naming
+from catchment.answers import Lineage, Traced, TracedTable
 from catchment.connected import Connected
 from catchment.errors import ConfigError
-from catchment.records import Lineage, Traced, TracedTable
 
 if TYPE_CHECKING:
     from catchment.project import Project

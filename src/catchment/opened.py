@@ -21,23 +21,13 @@ from catchment.naming import TableName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from catchment.answers import Preview, QualityOfTable, QuarantineSummary, Rejected, Status, TableVersion
     from catchment.errors import Problem
     from catchment.events import Event, StepFinished
     from catchment.export import Exported
     from catchment.maintain import Tidied
     from catchment.project import Project
-    from catchment.records import (
-        FileForm,
-        Order,
-        Pending,
-        Preview,
-        QualityOfTable,
-        QuarantineSummary,
-        Rejected,
-        Status,
-        Step,
-        TableVersion,
-    )
+    from catchment.records import FileForm, Order, Pending, Step
     from catchment.restore import WayBack
     from catchment.site import Site
     from catchment.trial import Trial

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from catchment import naming
+from catchment.answers import QualityOfLoad, QualityOfTable
 from catchment.connected import Connected
 from catchment.contract import Contract, Usual
 from catchment.errors import CatchmentError, in_short
 from catchment.inspect import silver_name
 from catchment.project import Project
-from catchment.records import QualityOfLoad, QualityOfTable
 from catchment.silver.quality import Load
 from catchment.silver.quality import loads as kept_loads
 from catchment.silver.usual import compared

@@ -7,25 +7,24 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming
+from catchment.answers import (
+    GoldStatus,
+    LastRun,
+    LiveStatus,
+    MetricStanding,
+    ModelStatus,
+    PublishedStatus,
+    Status,
+    TableStatus,
+    TableVersion,
+)
 from catchment.connected import Connected
 from catchment.errors import CatchmentError, ConfigError, in_short
 from catchment.gold.build import changes, content
 from catchment.inspect import standing_rejects
 from catchment.naming import TableName
 from catchment.project import Project
-from catchment.records import (
-    GoldStatus,
-    LastRun,
-    LiveStatus,
-    MetricStanding,
-    ModelStatus,
-    Progress,
-    PublishedStatus,
-    Scan,
-    Status,
-    TableStatus,
-    TableVersion,
-)
+from catchment.records import Progress, Scan
 from catchment.silver.definition import Table
 from catchment.silver.held import held_span
 from catchment.silver.judge import parsed

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from catchment.answers import Compared
 from catchment.compare import compare
 from catchment.connected import Connected
 from catchment.contract import Contract
@@ -16,7 +17,6 @@ from catchment.inspect import query
 from catchment.naming import TableName
 from catchment.outlook import pending, steps
 from catchment.project import Project
-from catchment.records import Compared
 from catchment.run import run
 from catchment.testing.fakes import column, contract, project
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import catchment
+from catchment.answers import QualityOfTable
 from catchment.cli import main
 from catchment.cli.group import catchment as command
 from catchment.cli.quality import lines, lines_of_table
@@ -24,7 +25,6 @@ from catchment.naming import silver_table
 from catchment.opened import OpenProject
 from catchment.project import load_project
 from catchment.quality import quality
-from catchment.records import QualityOfTable
 from catchment.status import status
 from catchment.testing.fakes import Heard
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from catchment.answers import GoldStatus, ModelStatus, Status
 from catchment.cli.status import lines, version_lines
 from catchment.connected import Connected
 from catchment.contract import Freshness, Reference, SetRule
@@ -14,7 +15,7 @@ from catchment.errors import ConfigError
 from catchment.naming import TableName
 from catchment.plan import plan
 from catchment.project import Project
-from catchment.records import GoldStatus, ModelStatus, Order, Status
+from catchment.records import Order
 from catchment.run import run
 from catchment.status import status, versions
 from catchment.testing.fakes import column, contract, project

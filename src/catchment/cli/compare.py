@@ -15,7 +15,7 @@ from catchment.observe.words import plural
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from catchment.records import Compared, RowPair
+    from catchment.answers import Compared, RowPair
 
 DIFFERENT = 1
 

@@ -126,7 +126,7 @@ def _go_on(invocation: Invocation | None, url: str, days: int, seed: int, *, as_
             message = f"--{one} and --{_SPELT.get(other, other)} exclude each other"
             raise click.UsageError(message)
     asked = Asked(
-        into=url,
+        into=None if url == TOPICS else _database(url),
         rate=going["rate"] or RATE,
         length=going["length"],
         count=going["count"],
@@ -160,7 +160,7 @@ def _load(url: str, days: int, seed: int, *, again: bool, as_json: bool) -> None
     from catchment import registry
     from catchment.generate.shop import make_shop
 
-    place = database(url)
+    place = _database(url)
     known = registry.names("loaders")
     if place.type not in known:
         message = f"nothing puts the shop into {place.shown}"
@@ -181,7 +181,7 @@ def _load(url: str, days: int, seed: int, *, again: bool, as_json: bool) -> None
     out(f"Brought {plural(sum(brought.values()), 'row')} into {place.shown}.")
 
 
-def database(text: str) -> Address:
+def _database(text: str) -> Address:
     """The database that `--into` names. Raises ConfigError for what is none."""
     from catchment import outside, registry, settings
 

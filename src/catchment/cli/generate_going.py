@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from catchment.cli.generate import TOPICS, database
 from catchment.cli.invocation import Invocation
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note, out, out_json
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from catchment.generate.endless import Endless
     from catchment.generate.going import Sink, Standing
     from catchment.generate.sequence import Shares
+    from catchment.outside import Address
 
 # How many clicks a second there are in the shop's own time where they are sent as fast as it goes.
 _FASTEST = Fraction(1000)
@@ -34,9 +34,9 @@ _LOG_EVERY_S, _DRAW_EVERY_S = 10.0, 0.5
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command was asked for. Without a `start` the shop's time is now."""
+    """What the command was asked for: without `into` topics of the target, without a `start` the shop's time is now."""
 
-    into: str
+    into: Address | None
     rate: str
     length: str | None
     count: int | None
@@ -105,15 +105,15 @@ def _length(text: str | None) -> float | None:
 
 def _sink(invocation: Invocation, asked: Asked, shop: Endless) -> tuple[str, Sink]:
     """What people call the place, and who writes there."""
-    if asked.into == TOPICS:
+    if asked.into is None:
         return _topics(invocation, asked, shop)
     from catchment import registry
 
-    place = database(asked.into)
+    place = asked.into
     known = registry.names("goers")
     if place.type not in known:
         message = f"the shop does not go on in {place.shown}"
-        raise ConfigError(message, hint=f"with --rate there are {', '.join(known)}, and {TOPICS}")
+        raise ConfigError(message, hint=f"with --rate there are {', '.join(known)}, and topics")
     from catchment.generate.postgres import is_there, load
     from catchment.generate.shop import make_shop
 

@@ -14,8 +14,8 @@ from catchment.cli.terminal import note, out, out_json
 from catchment.observe.words import plural
 
 if TYPE_CHECKING:
+    from catchment.answers import Preview
     from catchment.project import Project
-    from catchment.records import Preview
 
 # How many kinds of reasons the first line names.
 _MOST_REASONS = 3

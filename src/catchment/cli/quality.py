@@ -12,7 +12,7 @@ from catchment.cli.terminal import note, out, out_json, styled
 from catchment.observe.words import aligned, instant, plural, share
 
 if TYPE_CHECKING:
-    from catchment.records import Measured, QualityOfLoad, QualityOfTable
+    from catchment.answers import Measured, QualityOfLoad, QualityOfTable
 
 # The mean that one line a table tells is of so many loads.
 _MEAN_OF = 30

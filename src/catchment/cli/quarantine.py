@@ -19,8 +19,9 @@ from catchment.observe.words import aligned, instant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from catchment.answers import QuarantineSummary, Rejected
     from catchment.project import Project
-    from catchment.records import Order, QuarantineSummary, Rejected
+    from catchment.records import Order
 
 # A raw row longer than this is cut for people; --json has all of it.
 _LONGEST_RAW = 400

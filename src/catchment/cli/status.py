@@ -12,7 +12,7 @@ from catchment.cli.terminal import out, out_json
 from catchment.observe.words import aligned, instant, plural, seconds, share
 
 if TYPE_CHECKING:
-    from catchment.records import GoldStatus, LastRun, LiveStatus, PublishedStatus, Status, TableStatus, TableVersion
+    from catchment.answers import GoldStatus, LastRun, LiveStatus, PublishedStatus, Status, TableStatus, TableVersion
 
 _OUTCOMES = {"done": "ok", "nothing_new": "nothing new", "unknown": "has not said how it ended"}
 

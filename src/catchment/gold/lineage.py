@@ -11,11 +11,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from catchment.answers import Traced, TracedTable
 from catchment.derivation import Derived, Uses, derive, remembered, to_remember
 from catchment.errors import ConfigError
 from catchment.gold.sources import SILVER, sources
 from catchment.recall import Recall, digest
-from catchment.records import Traced, TracedTable
 
 if TYPE_CHECKING:
     from sqlglot import exp

@@ -7,8 +7,8 @@ from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
+from catchment.answers import ModelStatus
 from catchment.gold.sources import SILVER, silver_behind
-from catchment.records import ModelStatus
 
 if TYPE_CHECKING:
     from catchment.gold.artifacts import Artifacts

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from catchment.answers import RowPair
 from catchment.metric import TOLERANCE, WINDOW, LiveFeed, Metric, figures
 from catchment.naming import literal, quoted
-from catchment.records import JSON, RowPair
+from catchment.records import JSON
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from catchment.answers import LastRun
 from catchment.events import (
     Event,
     RowsLanded,
@@ -20,7 +21,6 @@ from catchment.events import (
     StepStarted,
 )
 from catchment.interfaces import Listener
-from catchment.records import LastRun
 from catchment.settings import redact
 
 # A run does not wait for its log.

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from catchment.errors import Problem
-from catchment.reading.syntax import odd_character, tell
+from catchment.reading.syntax import odd_character, slip
 
 if TYPE_CHECKING:
     import yaml
@@ -158,7 +158,8 @@ def parse(text: str, findings: Findings) -> Node | None:
     except _Unreadable as error:
         findings.error(error.place, error.message, cure=error.cure)
     except yaml.MarkedYAMLError as error:
-        tell(error, text, findings)
+        place, message, cure = slip(error, text)
+        findings.error(place, message, cure=cure)
     except (yaml.YAMLError, UnicodeEncodeError):
         findings.error(
             odd_character(text),

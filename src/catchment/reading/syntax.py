@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import yaml
 
-    from catchment.reading.documents import Findings, Place
 
-
-def tell(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:
-    """Put an error of the parser to the findings."""
+def slip(error: yaml.MarkedYAMLError, text: str) -> tuple[tuple[int, int] | None, str, str]:
+    """Where the parser stood, what is wrong there, and the cure."""
     mark = error.problem_mark or error.context_mark
     place = (mark.line + 1, mark.column + 1) if mark is not None else None
     lines = text.splitlines()
     line = lines[place[0] - 1] if place is not None and place[0] <= len(lines) else ""
     indent = line[: len(line) - len(line.lstrip())]
     if "\t" in indent or (place is not None and line[place[1] - 1 : place[1]] == "\t"):
-        findings.error(place, "a tab stands where YAML wants spaces", cure="indent with spaces")
-        return
+        return place, "a tab stands where YAML wants spaces", "indent with spaces"
     what = (error.problem or error.context or "it cannot be read").replace("\\'", "'")
     context = f" {error.context}" if error.context and error.context != what else ""
-    findings.error(place, f"this is not YAML: {what}{context}", cure=_cure(what, line))
+    return place, f"this is not YAML: {what}{context}", _cure(what, line)
 
 
 def _cure(what: str, line: str) -> str:
@@ -37,7 +34,7 @@ def _cure(what: str, line: str) -> str:
     return "mind the indentation and close every bracket and quote"
 
 
-def odd_character(text: str) -> Place | None:
+def odd_character(text: str) -> tuple[int, int] | None:
     """Where the first character stands that YAML does not allow."""
     for number, line in enumerate(text.split("\n"), start=1):
         for column, character in enumerate(line, start=1):

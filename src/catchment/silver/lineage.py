@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from catchment import naming
+from catchment.answers import Traced, TracedTable
 from catchment.derivation import Derived, Uses, derive, named
-from catchment.records import Traced, TracedTable
 from catchment.silver.conform import arrow_type
 from catchment.silver.modes import mode_of
 from catchment.silver.refine import Lookup, trace

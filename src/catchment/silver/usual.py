@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 
+from catchment.answers import Measured
 from catchment.contract import LEAST_LOADS, Usual
-from catchment.records import Measured
 from catchment.silver.quality import REFINE, Figure, Load
 from catchment.silver.rules import tenths
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from catchment.answers import TableStatus
 from catchment.observe.words import plural, share
-from catchment.records import TableStatus
 from catchment.site.facts import SiteFacts, TableFacts
 
 Level = Literal["bad", "warn", "note"]

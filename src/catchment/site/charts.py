@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from catchment.records import QualityOfLoad
+from catchment.answers import QualityOfLoad
 from catchment.silver.usual import shown
 
 _WIDTH, _HEIGHT, _EDGE = 320.0, 72.0, 6.0

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from catchment.answers import GoldStatus, LastRun, QualityOfLoad, TableStatus
     from catchment.gold.artifacts import Tested
-    from catchment.records import GoldStatus, LastRun, QualityOfLoad, TableStatus
 
 Kind = Literal["origin", "bronze", "silver", "source", "seed", "model", "snapshot", "exposure"]
 

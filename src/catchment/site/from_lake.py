@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming
+from catchment.answers import TableStatus
 from catchment.contract import Contract
 from catchment.reading.declaration import FILE
-from catchment.records import TableStatus
 from catchment.settings import has_references
 from catchment.site.absences import Absences
 from catchment.site.attention import span

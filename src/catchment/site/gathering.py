@@ -10,17 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming
+from catchment.answers import GoldStatus, Lineage, QualityOfLoad, QualityOfTable, QuarantineSummary, Status, TableStatus
 from catchment.connected import Connected
 from catchment.errors import CatchmentError
-from catchment.records import (
-    GoldStatus,
-    Lineage,
-    QualityOfLoad,
-    QualityOfTable,
-    QuarantineSummary,
-    Status,
-    TableStatus,
-)
 from catchment.site.absences import Absences
 from catchment.site.facts import SiteFacts, TableFacts
 from catchment.site.from_gold import built_gold, gold_facts

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from catchment.answers import Lineage, Traced, TracedTable
 from catchment.lineage import ROWS
-from catchment.records import Feed, Lineage, Traced, TracedTable
+from catchment.records import Feed
 from catchment.site.facts import ColumnFacts, Place
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from catchment import naming
+from catchment.answers import Rejected
 from catchment.contract import Contract
 from catchment.errors import ConfigError
-from catchment.records import Rejected
 from catchment.trial.cases import REJECTS
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from tests.services.mongodb import server as mongodb
 from tests.services.postgres import server as postgres
 from tests.services.redis import server as redis_server
 
+from catchment.answers import Compared
 from catchment.cli.group import catchment
 from catchment.compare import compare
 from catchment.generate import generate_shop
 from catchment.generate.faces import shop_server
 from catchment.opened import OpenProject
 from catchment.project import load_project
-from catchment.records import Compared
 from catchment.templates import write_template
 
 DAYS = 4

@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 import catchment
+from catchment.answers import GoldStatus, Status
 from catchment.cli.group import catchment as root
 from catchment.cli.status import lines
 from catchment.connected import Connected
 from catchment.errors import ConfigError
 from catchment.project import load_project
-from catchment.records import GoldStatus, Status
 
 BROOK = Path(__file__).parents[2] / "flows" / "brook"
 

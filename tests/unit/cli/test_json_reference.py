@@ -11,24 +11,23 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from catchment.cli import plan, preview, quarantine
-from catchment.cli import test as test_command
-from catchment.errors import Problem
-from catchment.observe.history import PastRun, StepRun
-from catchment.records import (
+from catchment.answers import (
     GoldStatus,
     Measured,
-    Pending,
     Preview,
     QualityOfLoad,
     QualityOfTable,
     QuarantineSummary,
     Rejected,
     Status,
-    Step,
     TableStatus,
     TableVersion,
 )
+from catchment.cli import plan, preview, quarantine
+from catchment.cli import test as test_command
+from catchment.errors import Problem
+from catchment.observe.history import PastRun, StepRun
+from catchment.records import Pending, Step
 from catchment.trial import Difference, Trial
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")

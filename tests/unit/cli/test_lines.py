@@ -13,19 +13,11 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from catchment.answers import GoldStatus, LastRun, Preview, QuarantineSummary, Status, TableStatus
 from catchment.cli import check, plan, preview, quarantine, query, run, signals, status
 from catchment.cli.terminal import plain, values
 from catchment.errors import Problem
-from catchment.records import (
-    GoldStatus,
-    LastRun,
-    Pending,
-    Preview,
-    QuarantineSummary,
-    Status,
-    Step,
-    TableStatus,
-)
+from catchment.records import Pending, Step
 
 LAND = Step("land", "drops.users", (), "bronze.drops__users")
 REFINE = Step("refine", "silver.users", ("bronze.drops__users",), "silver.users")

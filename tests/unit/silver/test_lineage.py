@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from catchment.answers import TracedTable
 from catchment.contract import Contract, Reference, RowRule
 from catchment.errors import ConfigError
 from catchment.interfaces import Engine
-from catchment.records import TracedTable
 from catchment.silver.definition import LookedUp, Table
 from catchment.silver.lineage import field_name, traced
 from catchment.silver.refine import RefineFunction

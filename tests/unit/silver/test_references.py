@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from catchment import naming
+from catchment.answers import Rejected
 from catchment.cli.quarantine import row_lines
 from catchment.contract import Reference
 from catchment.events import RowsRefined, RowsReplayed
 from catchment.reading.kinds.postgres import PostgresSource
 from catchment.reading.kinds.sql import TableStream
-from catchment.records import Order, Rejected
+from catchment.records import Order
 from catchment.silver.definition import Table
 from catchment.silver.judge import parsed
 from catchment.silver.refine import RefineFunction

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchment.records import GoldStatus, QualityOfLoad
+from catchment.answers import GoldStatus, QualityOfLoad
 from catchment.site.addresses import Addresses
 from catchment.site.charts import rows_chart, score_chart
 from catchment.site.drawing import Around, draw_around, draw_project

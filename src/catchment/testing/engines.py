@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import subprocess
 import sys
 import tempfile
@@ -224,6 +225,25 @@ class EnginePromises(ABC):
                 assert Counter(map(repr, rows(engine, back))) == Counter(map(repr, wanted.to_pylist()))
                 _assert_true_statistics(files)
         engine.close()
+
+    def test_rows_are_found_by_what_they_hold_however_often_it_comes(
+        self, running: Engine[Any], tmp_path: Path
+    ) -> None:
+        """Values that come again have dictionaries and filters of their own in a file."""
+        count = 5000
+        table = pa.table({"raw": [b"\xff", b"\0", b"a", None] * count, "number": [-0.0, 1.0, math.nan, 7.5] * count})
+        kept = running.kept(running.frame(table))
+        frames = [
+            running.frame(Scan(files=[file.path for file in files], schema=table.schema))
+            for files in (
+                running.write(running.frame(table), str(tmp_path), "frame"),
+                running.write_batches(iter(table.to_batches()), table.schema, str(tmp_path), "batch"),
+            )
+        ]
+        for asked in (r"raw = '\xFF'::BLOB", r"raw = '\x00'::BLOB", "raw = 'a'::BLOB", "number = 0", "number = 7.5"):
+            for frame in (kept, *frames):
+                found = _told(running, f"SELECT count(*)::INT AS n FROM t WHERE {asked}", {"t": frame})
+                assert found == [{"n": count}], asked
 
     def test_a_written_file_says_its_rows_its_size_and_the_prefix_in_its_name(
         self, running: Engine[Any], tmp_path: Path

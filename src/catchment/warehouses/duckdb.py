@@ -49,7 +49,7 @@ _BATCH_ROWS = 100_000
 
 # How DuckDB writes a file of each form.
 _FORMS: Mapping[FileForm, str] = {
-    "parquet": "format parquet, compression zstd",
+    "parquet": "format parquet, compression zstd, write_bloom_filter false",  # see engines/duckdb.py
     "csv": "format csv, header true, timestampformat '%Y-%m-%dT%H:%M:%S.%fZ'",
     "jsonl": "format json, timestampformat '%Y-%m-%dT%H:%M:%S.%fZ'",
 }

@@ -105,13 +105,8 @@ def _text(raw: pa.Array, encoding: str) -> tuple[pa.Array, dict[int, str]]:
                 reasons[place] = reason
                 lines[place] = b""
         text = pa.array(lines, pa.binary()).cast(pa.string())
-    return without_ends(text), reasons
-
-
-def without_ends(text: pa.Array) -> pa.Array:
-    """Rows of text without line ends behind them."""
     has_end = any(pc.any(pc.ends_with(text, pattern=end)).as_py() for end in "\r\n")
-    return pc.utf8_rtrim(text, characters="\r\n") if has_end else text
+    return (pc.utf8_rtrim(text, characters="\r\n") if has_end else text), reasons
 
 
 def not_json(line: str) -> str:

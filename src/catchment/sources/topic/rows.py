@@ -171,6 +171,11 @@ def _plain(raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
         return raw.filter(pa.array(good)).cast(pa.string()), good, reasons
 
 
+def _as_it_is(raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
+    """Of what is known to be UTF-8, for which a cast would look again."""
+    return raw.view(pa.string()), np.ones(len(raw), np.bool_), {}
+
+
 class _Json:
     """JSON as text. Nearly all is proven in one go, the rest is asked about one by one."""
 
@@ -180,14 +185,14 @@ class _Json:
 
     def read(self, raw: pa.Array) -> tuple[pa.Array, Any, dict[int, str]]:
         """Good values, which ones they are, and by place why others are none."""
-        texts, kept, place = [pa.array([], pa.string())], [np.ones(0, np.bool_)], 0
+        parts = list(self._proof.parts(raw))
+        if all(is_json for _, is_json in parts):
+            return _as_it_is(raw)
+        texts, kept, place = [], [], 0
         reasons: dict[int, str] = {}
-        for part, proven in self._proof.parts(raw):
-            if proven is not None:
-                text, good = proven, np.ones(len(part), np.bool_)
-            else:
-                text, good, found = self._each(part)
-                reasons |= {place + number: reason for number, reason in found.items()}
+        for part, is_json in parts:
+            text, good, found = _as_it_is(part) if is_json else self._each(part)
+            reasons |= {place + number: reason for number, reason in found.items()}
             texts.append(text)
             kept.append(good)
             place += len(part)

@@ -20,7 +20,7 @@ from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableErr
 from catchment.events import RowsFed
 from catchment.live.feeding import Fed, Feeding
 from catchment.live.recount import Recounted, Recounting
-from catchment.live.serving import Newest, served
+from catchment.live.serving import Newest, shown
 from catchment.live.showing import document
 from catchment.live.taking import Taking
 from catchment.metric import Live, LiveFeed, Through
@@ -418,7 +418,7 @@ def page(connected: Connected, address: tuple[str, int]) -> Iterator[int]:
             raise
 
     try:
-        with served(address, Newest(look, f"{own.project.name} · {own.target_name}")) as port:
+        with shown(address, Newest(look, f"{own.project.name} · {own.target_name}")) as port:
             yield port
     finally:
         own.live_store.close()

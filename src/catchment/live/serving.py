@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
-from catchment.errors import CatchmentError, ConfigError, in_short
+from catchment.errors import CatchmentError, in_short
+from catchment.served import Handler, served
 
 # So many readers at once, each of which has a thread.
 _READERS = 50
@@ -80,8 +81,6 @@ def _digest(text: str) -> str:
 class PageServer(ThreadingHTTPServer):
     """Serves until it is shut down; readers of events are let go then."""
 
-    daemon_threads = True
-
     def __init__(self, address: tuple[str, int], newest: Newest) -> None:
         super().__init__(address, _Handler)
         self.newest = newest
@@ -94,24 +93,17 @@ class PageServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def served(address: tuple[str, int], newest: Newest) -> Iterator[int]:
-    """A server in a thread of its own; its port. Raises ConfigError where the address cannot be listened to."""
-    try:
-        server = PageServer(address, newest)
-    except OSError as error:
-        message = f"cannot listen to {address[0]}:{address[1]}: {(error.strerror or str(error)).lower()}"
-        raise ConfigError(message, hint="name another address: --listen 127.0.0.1:8093") from error
-    thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="live page", daemon=True)
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        server.ending.set()
-        server.shutdown()
-        server.server_close()
+def shown(address: tuple[str, int], newest: Newest) -> Iterator[int]:
+    """Serves the page while it is entered; its port. Raises ConfigError where the address cannot be listened to."""
+    hint = "name another address: --listen 127.0.0.1:8093"
+    with served(lambda place: PageServer(place, newest), address, hint) as server:
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.ending.set()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: PageServer
     timeout = 30
 
@@ -127,21 +119,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._reply(404, "application/json", _json({"error": "there are /, /figures.json and /events"}), {})
 
-    def do_HEAD(self) -> None:
-        """What GET answers, without a body."""
-        self.do_GET()
-
     def _events(self) -> None:
         if not self.server.readers.acquire(blocking=False):
             body = _json({"error": f"{_READERS} readers are here already"})
             self._reply(503, "application/json", body, {"Retry-After": "30"})
             return
         try:
-            self.send_response(200)
-            for name, value in {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
+            if self.begin(200, {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}):
                 self._follow()
         except OSError:
             return  # the reader went
@@ -163,22 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.ending.wait(self.server.newest.every_s)
 
     def _reply(self, status: int, kind: str, body: bytes, more: Mapping[str, str]) -> None:
-        self.send_response(status)
         told = {
             "Content-Type": kind,
-            "Content-Length": str(len(body)),
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
         }
-        for name, value in {**told, **more}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are not told."""
+        self.reply(status, {**told, **more}, body)
 
 
 def _json(value: Any) -> bytes:

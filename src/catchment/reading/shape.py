@@ -183,20 +183,18 @@ def _below(annotation: Any, part: str) -> Any:
 
 def _model_at(path: list[str], root: Node) -> type[Keys] | None:
     """Whose keys stand at a path."""
-    annotation, node = _one(ProjectFile, root), root
-    for part in path:
-        node = _at(node, [part])
-        annotation = _one(_typed(_below(annotation, part), node), node)
+    annotation = _one(_allowed(path, root), _at(root, path))
     return annotation if is_keys(annotation) else None
 
 
-def _shapes_at(path: list[str], root: Node) -> list[Any]:
+def _allowed(path: list[str], root: Node) -> Any:
     """What may stand at a path."""
-    annotation, node = ProjectFile, root
+    annotation: Any = ProjectFile
+    node = root
     for part in path:
-        annotation, node = _below(_one(annotation, node), part), _at(node, [part])
-        annotation = _typed(annotation, node)
-    return shapes_of(annotation)
+        below, node = _below(_one(annotation, node), part), _at(node, [part])
+        annotation = _typed(below, node)
+    return annotation
 
 
 def _one(annotation: Any, node: Node) -> Any:
@@ -228,7 +226,7 @@ def _say(root: Node, findings: Findings, path: list[str], kind: str, context: Ma
         _say_kind(node or _at(root, path), findings, key, context)
     else:
         node = node or _at(root, path)
-        told = named_or_mapped(kind, last, node, _shapes_at(path, root))
+        told = named_or_mapped(kind, last, node, shapes_of(_allowed(path, root)))
         message, cure = _mismatch(kind, last, node, context) if told is None else told
         findings.error(node if node is not root else None, message, cure=cure, key=key)
 

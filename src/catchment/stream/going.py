@@ -32,7 +32,7 @@ from catchment.records import Step
 from catchment.stream.board import Board
 from catchment.stream.engines import Engines
 from catchment.stream.following import Following
-from catchment.stream.health import Answers, served
+from catchment.stream.health import Answers, watched
 from catchment.stream.metrics import exposition
 from catchment.stream.paces import Paces
 from catchment.stream.passing import Passing
@@ -122,7 +122,7 @@ class _Going:
         self.board.hurry = self.wanted.until_idle
         with ExitStack() as stack:
             if self.wanted.health is not None:
-                stack.enter_context(served(self.wanted.health, self._answers()))
+                stack.enter_context(watched(self.wanted.health, self._answers()))
             return self._told()
 
     def _told(self) -> str:

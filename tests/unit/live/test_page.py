@@ -14,7 +14,7 @@ import pytest
 
 from catchment.errors import ConfigError, RetryableError
 from catchment.live import serving
-from catchment.live.serving import Newest, served
+from catchment.live.serving import Newest, shown
 from catchment.live.showing import document
 from catchment.metric import Live
 from catchment.stores.duckdb import DuckDBLiveStore
@@ -43,7 +43,7 @@ def looked() -> Looked:
 
 @pytest.fixture
 def port(looked: Looked) -> Iterator[int]:
-    with served(("127.0.0.1", 0), Newest(looked, "shop · local", every_s=0.02)) as found:
+    with shown(("127.0.0.1", 0), Newest(looked, "shop · local", every_s=0.02)) as found:
         yield found
 
 
@@ -134,7 +134,7 @@ def test_other_paths_are_told_which_there_are(port: int) -> None:
 
 def test_more_readers_than_it_has_threads_for_are_sent_away(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "_READERS", 1)
-    with served(("127.0.0.1", 0), Newest(looked, "t", every_s=0.02)) as port:
+    with shown(("127.0.0.1", 0), Newest(looked, "t", every_s=0.02)) as port:
         reader = Events(port)
         reader.next()
         assert get(port, "/events")[0] == 503
@@ -144,7 +144,7 @@ def test_more_readers_than_it_has_threads_for_are_sent_away(looked: Looked, monk
 def test_an_address_that_is_taken_is_told(port: int, looked: Looked) -> None:
     with (
         pytest.raises(ConfigError, match="cannot listen to 127"),
-        served(("127.0.0.1", port), Newest(looked, "t")),
+        shown(("127.0.0.1", port), Newest(looked, "t")),
     ):
         pass
 

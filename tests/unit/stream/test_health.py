@@ -6,12 +6,12 @@ import http.client
 
 import pytest
 
-from catchment.stream.health import served
+from catchment.stream.health import watched
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_head_is_answered_as_get_without_a_body(method: str) -> None:
-    with served(("127.0.0.1", 0), {"/health": lambda: (503, {"ok": False})}) as port:
+    with watched(("127.0.0.1", 0), {"/health": lambda: (503, {"ok": False})}) as port:
         asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         asked.request(method, "/health")
         answer = asked.getresponse()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from catchment.live.recount import Recounted
 
 DIFFERENT = 1
-_WIDEST_CELL = 60
 _SIGNS = {"add": "+", "change": "~", "remove": "-", "anew": "*"}
 
 
@@ -191,19 +189,10 @@ def query(invocation: Invocation, sql: str, target: str | None, as_json: bool, a
         message = "--json and --csv exclude each other"
         raise click.UsageError(message)
     from catchment import figures
-    from catchment.cli.query import out_csv, out_json_rows, table_lines
+    from catchment.cli.query import out_rows
 
     rows = figures.query(_connected(invocation, target), sql)
-    if as_json:
-        out_json_rows(rows)
-    elif as_csv:
-        out_csv(rows)
-    else:
-        table = rows.read_all()
-        for line in table_lines(table, widest=_WIDEST_CELL if sys.stdout.isatty() else None):
-            out(line)
-        if table.num_rows == 0:
-            note("no rows")
+    out_rows(rows, as_json=as_json, as_csv=as_csv)
 
 
 def compared(invocation: Invocation, target: str | None, examples: int, *, as_json: bool) -> int:

@@ -53,6 +53,11 @@ def query(invocation: Invocation, sql: str, as_of: str | None, target: str | Non
     from catchment.reading.moments import moment
 
     rows = read(invocation.load(), target, sql, None if as_of is None else moment(as_of))
+    out_rows(rows, as_json=as_json, as_csv=as_csv)
+
+
+def out_rows(rows: pa.RecordBatchReader, *, as_json: bool, as_csv: bool) -> None:
+    """As a table for people, unless a form is named."""
     if as_json:
         out_json_rows(rows)
     elif as_csv:

@@ -21,12 +21,10 @@ import fcntl
 import itertools
 import json
 import os
-import re
 import shutil
-import threading
 import uuid
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,23 +35,15 @@ import duckdb
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
 from catchment.interfaces import Build, Warehouse
-from catchment.naming import HIDDEN, LAYERS, SCHEMAS, TableName, nearest
+from catchment.naming import LAYERS, SCHEMAS, TableName
 from catchment.records import Abilities, FileForm, Scan
+from catchment.warehouses.asked import FORMS, explained, exported, mentioned, refuse_writing, streamed, watched
+from catchment.warehouses.views import create_view, quoted, text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MENTIONED = re.compile(rf'\b"?({"|".join(SCHEMAS)})"?\s*\.\s*(?:"([^"]+)"|(\w+))', re.IGNORECASE)
-_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
 _BATCH_ROWS = 100_000
-
-# How DuckDB writes a file of each form.
-_FORMS: Mapping[FileForm, str] = {
-    "parquet": "format parquet, compression zstd, write_bloom_filter false",  # see engines/duckdb.py
-    "csv": "format csv, header true, timestampformat '%Y-%m-%dT%H:%M:%S.%fZ'",
-    "jsonl": "format json, timestampformat '%Y-%m-%dT%H:%M:%S.%fZ'",
-}
-_WATCHED_EVERY_S = 0.2
 
 # Builds that can be served: the served one and those before it.
 KEPT = 3
@@ -171,12 +161,12 @@ class DuckDBWarehouse(Warehouse):
     ) -> None:
         ours = _ours(build)
         connection = ours.connect()
-        connection.execute(f"create schema if not exists {_quoted(name.layer)}")
-        _create_view(connection, _relation(name.layer, name.name), scan, columns)
+        connection.execute(f"create schema if not exists {quoted(name.layer)}")
+        create_view(connection, _relation(name.layer, name.name), scan, columns)
         for other in also:
             schema, _, table = other.partition(".")
-            connection.execute(f"create schema if not exists {_quoted(schema)}")
-            view, origin = _relation(schema, table), f"{_quoted(self.project)}.{_relation(name.layer, name.name)}"
+            connection.execute(f"create schema if not exists {quoted(schema)}")
+            view, origin = _relation(schema, table), f"{quoted(self.project)}.{_relation(name.layer, name.name)}"
             connection.execute(f"create or replace view {view} as from {origin}")
         connection.execute("create schema if not exists _catchment")
         connection.execute("create table if not exists _catchment.files (name varchar, files varchar[])")
@@ -239,10 +229,10 @@ class DuckDBWarehouse(Warehouse):
         connection = build.connect()
         sides = {"came": [file for file in scan.files if file not in before], "left": left}
         for side, files in sides.items():
-            connection.execute(f"create schema if not exists {_quoted(f'_{side}_{name.layer}')}")
-            connection.execute(f"create schema if not exists {_quoted(f'_{side}_files')}")
+            connection.execute(f"create schema if not exists {quoted(f'_{side}_{name.layer}')}")
+            connection.execute(f"create schema if not exists {quoted(f'_{side}_files')}")
             part = replace(scan, files=files)
-            _create_view(connection, _relation(f"_{side}_files", str(name)), part, columns)
+            create_view(connection, _relation(f"_{side}_files", str(name)), part, columns)
         for side, other in (("came", "left"), ("left", "came")):
             rows, less = (_relation(f"_{one}_files", str(name)) for one in (side, other))
             view = _relation(f"_{side}_{name.layer}", name.name)
@@ -264,7 +254,7 @@ class DuckDBWarehouse(Warehouse):
         except BaseException:
             connection.close()
             raise
-        return _streamed(rows, connection)
+        return streamed(rows, connection)
 
     def export(
         self,
@@ -278,12 +268,12 @@ class DuckDBWarehouse(Warehouse):
     ) -> int:
         connection = self._reading(sql, tables, gold=gold)
         try:
-            with self._explaining(sql, tables, gold=gold), _watched(connection, told):
+            with self._explaining(sql, tables, gold=gold), watched(connection, told):
                 # As DuckDB reads it, so that a semicolon or a comment at the end does no harm.
                 asked = connection.extract_statements(sql)[-1].query.strip().rstrip(";")
                 described = connection.execute(f"describe ({asked}\n)").fetchall()
-                items = ", ".join(_exported(name, kind, form) for name, kind, *_ in described)
-                copy = f"copy (select {items} from ({asked}\n)) to {_text(path)} ({_FORMS[form]})"
+                items = ", ".join(exported(name, kind, form) for name, kind, *_ in described)
+                copy = f"copy (select {items} from ({asked}\n)) to {text(path)} ({FORMS[form]})"
                 written = connection.execute(copy).fetchall()
             return int(written[0][0])
         finally:
@@ -295,7 +285,7 @@ class DuckDBWarehouse(Warehouse):
         try:
             with self._explaining(sql, lake, gold=gold):
                 connection.execute("set TimeZone = 'UTC'")
-                _refuse_writing(connection, sql)
+                refuse_writing(connection, sql)
                 models: Mapping[str, str] = {}
                 served = gold and self.path.exists()
                 if served:
@@ -313,7 +303,7 @@ class DuckDBWarehouse(Warehouse):
             yield
         except duckdb.Error as error:
             served = (self.served() or {}).get("models", {}) if gold else {}
-            raise _explained(error, sql, [*lake, *(TableName("gold", name) for name in served)]) from error
+            raise explained(error, sql, [*lake, *(TableName("gold", name) for name in served)]) from error
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(":memory:", config={**self._settings, "threads": self._threads})
@@ -321,7 +311,7 @@ class DuckDBWarehouse(Warehouse):
     def _attach(self, connection: duckdb.DuckDBPyConnection, path: Path | None = None) -> None:
         """A build's file, the served one's by default, under the project's name: views in it find their tables."""
         try:
-            connection.execute(f"attach {_text(path or self.path)} as {_quoted(self.project)} (read_only, type duckdb)")
+            connection.execute(f"attach {text(path or self.path)} as {quoted(self.project)} (read_only, type duckdb)")
         except duckdb.Error as error:
             if "lock" in str(error):
                 message = f"gold cannot be read: another program holds {self.path} open for writing ({error})"
@@ -330,7 +320,7 @@ class DuckDBWarehouse(Warehouse):
 
     def _made_of(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         try:
-            row = connection.execute(f"select made_of from {_quoted(self.project)}._catchment.gold").fetchone()
+            row = connection.execute(f"select made_of from {quoted(self.project)}._catchment.gold").fetchone()
             made_of: dict[str, Any] = json.loads(row[0] if row is not None else "")
         except duckdb.CatalogException as error:
             message = f"{self.path} was not made by catchment: it does not say what it was made of"
@@ -446,21 +436,21 @@ class DuckDBWarehouse(Warehouse):
         """
         known = {str(name).lower(): name for name in lake}
         models = {name.lower(): relation for name, relation in gold.items()}
-        path = [f"{_quoted(self.project)}.main"] if served else ["memory.main"]
+        path = [f"{quoted(self.project)}.main"] if served else ["memory.main"]
         for layer in SCHEMAS:
             connection.execute(f"create schema memory.{layer}")
             path.append(f"memory.{layer}")
-        for layer, name in _mentioned(sql):
-            view = f"memory.{_quoted(layer)}.{_quoted(name)}"
+        for layer, name in mentioned(sql):
+            view = f"memory.{quoted(layer)}.{quoted(name)}"
             if layer == "gold" and name in models:
                 schema, _, relation = models[name].partition(".")
-                target = ".".join(_quoted(part) for part in (self.project, schema, relation))
+                target = ".".join(quoted(part) for part in (self.project, schema, relation))
                 connection.execute(f"create view {view} as from {target}")
             elif (table := known.get(f"{layer}.{name}")) is not None:
                 scan = lake[table]
                 if scan.schema.names:  # none: whoever asked knows that the statement does not read it
-                    _create_view(connection, view, scan, scan.schema.names)
-        connection.execute(f"set search_path = {_text(','.join(path))}")
+                    create_view(connection, view, scan, scan.schema.names)
+        connection.execute(f"set search_path = {text(','.join(path))}")
 
 
 def _ours(build: Build) -> DuckDBBuild:
@@ -515,7 +505,7 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _relation(schema: str, name: str) -> str:
-    return f"{_quoted(schema)}.{_quoted(name)}"
+    return f"{quoted(schema)}.{quoted(name)}"
 
 
 def _sync(path: Path) -> None:
@@ -524,151 +514,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _create_view(connection: duckdb.DuckDBPyConnection, view: str, scan: Scan, columns: Sequence[str]) -> None:
-    """A view with exactly the types of the scan's schema, whatever the single files hold."""
-    types = dict(zip(scan.schema.names, _types(connection, scan.schema), strict=True))
-    if scan.files:
-        files = ", ".join(_text(_literally(path)) for path in scan.files)
-        source = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
-        described = connection.execute(f"describe select * from {source}").fetchall()
-        found = {name: kind for name, kind, *_ in described}
-    else:
-        source, found = "(select 1) where false", {}  # read_parquet([]) fails
-    items = ", ".join(_item(column, types[column], found.get(column)) for column in columns)
-    span = _within(scan) if scan.files else ""
-    connection.execute(f"create or replace view {view} as select {items} from {source}{span}")
-
-
-def _within(scan: Scan) -> str:
-    """The rows of the scan's files that are meant."""
-    wanted = [] if scan.loads is None else [f'"_load" > {scan.loads[0]:d} and "_load" <= {scan.loads[1]:d}']
-    if scan.shown:
-        wanted.append(f'"{HIDDEN}" is null')
-    if scan.judged is not None:
-        counted = _numbered(scan.judged)
-        if scan.waiting is not None:
-            counted = f"(status = 'rejected' and {counted} or status = 'waiting' and {_numbered(scan.waiting)})"
-        wanted.append(counted)
-    return f" where {' and '.join(wanted)}" if wanted else ""
-
-
-def _numbered(ranges: Sequence[tuple[int, int]]) -> str:
-    """Whether a verdict's number lies in one of the closed ranges."""
-    between = [f'"_judged" between {first:d} and {last:d}' for first, last in ranges]
-    return f"({' or '.join(between) or 'false'})"
-
-
-def _types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> Iterable[str]:
-    return [str(kind) for kind in connection.from_arrow(schema.empty_table()).types]
-
-
-def _item(column: str, wanted: str, found: str | None) -> str:
-    name = _quoted(column)
-    if found == wanted:
-        return name
-    value = "null" if found is None else name  # a column added after the last row has no file yet
-    return f"cast({value} as {wanted}) as {name}"
-
-
-def _literally(path: str) -> str:
-    """DuckDB reads every path as a pattern; in brackets a sign stands for itself."""
-    return re.sub(r"[\[*?]", r"[\g<0>]", path) if re.search(r"[\[*?]", path) else path
-
-
-def _mentioned(sql: str) -> list[tuple[str, str]]:
-    """`layer.name` wherever it stands in the text: cheap, and a string that looks like one costs a view, no more."""
-    found = {(layer.lower(), (quoted or plain).lower()) for layer, quoted, plain in _MENTIONED.findall(sql)}
-    return sorted(found)
-
-
-def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Reading statements only. DuckDB makes PIVOT of two: a type in memory, and the SELECT."""
-    kinds = duckdb.StatementType
-    allowed = {kinds.SELECT, kinds.EXPLAIN} | ({kinds.CREATE} if re.search(r"\bpivot\b", sql, re.IGNORECASE) else set())
-    statements = connection.extract_statements(sql)
-    refused = [s.type for s in statements if s.type not in allowed]
-    for statement in statements:
-        if statement.type == kinds.EXPLAIN:
-            inner = connection.extract_statements(_EXPLAIN.sub("", statement.query, count=1))
-            refused += [s.type for s in inner if s.type != kinds.SELECT]
-    if not statements or refused:
-        what = refused[0].name if refused else "an empty statement"
-        message = f"a query only reads: {what} is refused"
-        raise ConfigError(message, hint='catchment query "select … from silver.…"')
-
-
-def _explained(error: duckdb.Error, sql: str, known: Sequence[TableName]) -> ConfigError:
-    """DuckDB's own words, except for a table of ours that is not there."""
-    names = sorted(str(name) for name in known)
-    if isinstance(error, duckdb.CatalogException):
-        for layer, name in _mentioned(sql):
-            wanted = f"{layer}.{name}"
-            if wanted not in {known_name.lower() for known_name in names}:
-                meant = nearest(wanted, names)
-                cure = "" if meant is None else f"; did you mean {meant}?"
-                hint = None if names else "there is nothing yet: catchment run"
-                return ConfigError(f"no table {wanted}{cure}", hint=hint)
-    if isinstance(error, duckdb.IOException):
-        message = f"the query could not be answered: {error}"
-        return ConfigError(message, hint="was the project moved? catchment run builds gold where it lies now")
-    return ConfigError(f"the query was not understood: {error}")
-
-
-def _exported(name: str, kind: str, form: FileForm) -> str:
-    """A column as it goes into a file: what DuckDB would write with fewer digits, or in words of its own, is cast."""
-    column = _quoted(name)
-    if kind in ("HUGEINT", "UHUGEINT") and form == "parquet":
-        return f"cast({column} as decimal(38, 0)) as {column}"  # Parquet has none such, a double would be written
-    if kind in ("DOUBLE", "FLOAT") and form == "jsonl":
-        return f"case when isfinite({column}) then {column} end as {column}"  # JSON has neither NaN nor infinity
-    if form == "csv" and re.search(r"\[\d*\]$|^(STRUCT|MAP|UNION)\(", kind):
-        return f"cast(to_json({column}) as varchar) as {column}"
-    return column
-
-
-@contextmanager
-def _watched(connection: duckdb.DuckDBPyConnection, told: Callable[[float], None] | None) -> Iterator[None]:
-    """Tell `told`, from a thread of its own, how far the statement is that runs meanwhile."""
-    if told is None:
-        yield
-        return
-    connection.execute("set enable_progress_bar = true; set enable_progress_bar_print = false")
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_WATCHED_EVERY_S):
-            told(max(0.0, connection.query_progress() / 100))
-
-    watching = threading.Thread(target=watch, name="export-progress", daemon=True)
-    watching.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watching.join()
-
-
-def _streamed(rows: pa.RecordBatchReader, connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
-    """Rows as they are computed; the connection lives as long as somebody reads."""
-    import pyarrow as pa
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from rows
-        except (duckdb.Error, OSError) as error:
-            message = f"the query failed: {error}"
-            raise ConfigError(message) from error
-        finally:
-            connection.close()
-
-    return pa.RecordBatchReader.from_batches(rows.schema, batches())

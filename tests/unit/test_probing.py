@@ -96,12 +96,12 @@ def test_what_is_wrong_with_one_stream_leaves_the_others(probed: Probed) -> None
 def test_nobody_waits_longer_than_that_and_what_came_is_kept(probed: Probed) -> None:
     def hang(source: FilesSource, feed: Feed) -> list[Finding]:
         if feed.name == "one.b":
-            time.sleep(3)
+            time.sleep(10)
         return good(source, feed)
 
     began = time.monotonic()
     found = probed(hang, within_s=0.5)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 8
     assert [(one.feed, one.severity) for one in found] == [("one.a", "ok"), ("one", "error"), ("two.c", "ok")]
     assert found[1].message.startswith("no answer within")
 

@@ -176,7 +176,7 @@ def test_who_waits_is_woken_soon_and_reads_at_once(kafka: Kafka) -> None:
         took.append(time.monotonic() - began)
         places = ends
     # A consumer that is assigned anew each time takes several times as long.
-    assert sorted(took)[15] < 0.1
+    assert sorted(took)[15] < 0.25
     broker.close()
     writer.close()
 

@@ -104,7 +104,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (
 
 def limit_option(number: int) -> Callable[[Command], Command]:
     return click.option(
-        "--limit", type=click.IntRange(min=0), default=number, show_default=True, help="At most so many rows."
+        "--limit", type=click.IntRange(min=1), default=number, show_default=True, help="At most so many rows."
     )
 
 

@@ -55,6 +55,9 @@ _STATISTICS: Mapping[str, Callable[[str], Any]] = {
 # nor a zero among those that are less than zero (https://github.com/duckdb/duckdb/pull/24005).
 _NO_BLOOM = "WRITE_BLOOM_FILTER false"
 
+# Else a folder such as `country=PT`, wherever it lies above a lake, is a column, before the one in the file.
+_NO_HIVE = "hive_partitioning = false"
+
 
 class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
     """One connection, in memory; `spill` is a folder for what does not fit under `memory_bytes`."""
@@ -105,7 +108,7 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         if rows.files:
             listed = ", ".join(literal(path) for path in rows.files)
             named = "" if file_column is None else f", filename = {literal(file_column)}"
-            sql += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true{named})"
+            sql += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true, {_NO_HIVE}{named})"
         if rows.loads is not None:
             after, to = rows.loads
             sql = f"SELECT * FROM ({sql}) WHERE _load > {after:d} AND _load <= {to:d}"
@@ -141,7 +144,7 @@ class DuckDBEngine(Engine[duckdb.DuckDBPyRelation]):
         self._run(lambda: self._connection.execute(copy))
         # By name: in a folder called `a[1]` a pattern would find nothing.
         listed = ", ".join(literal(str(path)) for path in sorted(Path(folder).iterdir()))
-        return self._run(lambda: self._connection.sql(f"SELECT * FROM read_parquet([{listed}])"))
+        return self._run(lambda: self._connection.sql(f"SELECT * FROM read_parquet([{listed}], {_NO_HIVE})"))
 
     def _view(self, frame: duckdb.DuckDBPyRelation) -> str:
         # A view binds all that its frame is made of, which takes milliseconds. Kept with its frame, whose id is then

@@ -270,6 +270,16 @@ class EnginePromises(ABC):
         assert list(running.write_batches(iter(empty.to_batches()), SCHEMA, str(tmp_path), "1")) == []
         assert list(tmp_path.iterdir()) == []
 
+    def test_the_names_of_folders_above_say_nothing_of_rows(self, tmp_path: Path) -> None:
+        place = tmp_path / "id=7" / "more=8"
+        place.mkdir(parents=True)
+        engine = self.engine(spill=place)
+        table = pa.table({"id": [1, 2]})
+        (file,) = engine.write(engine.frame(table), str(place), "1")
+        for frame in (engine.frame(Scan(files=[file.path], schema=table.schema)), engine.kept(engine.frame(table))):
+            assert rows(engine, frame) == table.to_pylist()
+        engine.close()
+
     def test_two_writes_with_one_prefix_do_not_overwrite_each_other(self, running: Engine[Any], tmp_path: Path) -> None:
         written = [running.write(running.frame(pa.table({"n": [n]})), str(tmp_path), "1") for n in range(3)]
         paths = [file.path for files in written for file in files]

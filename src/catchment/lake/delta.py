@@ -29,6 +29,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from catchment.errors import ConfigError, Conflict, RetryableError, Unfenced
 from catchment.interfaces import Lake, Table
 from catchment.lake import at_work
+from catchment.lake.listed import listed
 from catchment.lake.log import entries
 from catchment.lake.newest import glance
 from catchment.lake.progress import Definitions, ProgressFolder, made_anew, remove
@@ -288,9 +289,7 @@ class DeltaLakeTable(Table):
         within: Mapping[str, tuple[Any, Any]] | None = None,
         hidden: bool = False,
     ) -> Scan:
-        import pyarrow as pa
-
-        actions = pa.table(self._handle.get_add_actions(flatten=True)).to_pydict()
+        actions = listed(self._handle).to_pydict()
         schema = self.schema()
         shown = not hidden and HIDDEN in schema.names
         counted = f"null_count.{HIDDEN}" if shown else "num_records"
@@ -306,9 +305,7 @@ class DeltaLakeTable(Table):
         return Scan(files=tuple(files), schema=schema, loads=loads, rows=rows, shown=shown)
 
     def files(self) -> Sequence[DataFile]:
-        import pyarrow as pa
-
-        actions = pa.table(self._handle.get_add_actions(flatten=True)).to_pydict()
+        actions = listed(self._handle).to_pydict()
         columns = [name for name in self.schema().names if f"null_count.{name}" in actions]
         return [
             DataFile(

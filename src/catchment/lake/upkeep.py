@@ -21,6 +21,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from catchment.errors import ConfigError, Conflict, Unfenced
 from catchment.interfaces import Upkeep
 from catchment.lake.joining import target, worth_joining
+from catchment.lake.listed import listed, unbounded
 from catchment.lake.log import entries
 from catchment.lake.progress import ProgressFolder, leftovers, old, remove
 from catchment.naming import TableName
@@ -133,26 +134,24 @@ class DeltaUpkeep(Upkeep):
     # Fewer files.
 
     def small(self) -> Sequence[Leftover]:
-        return worth_joining(self._files_and_rows(self._handle)[0])
+        return worth_joining(self._leftovers(listed(self._handle)))
 
-    def _files_and_rows(self, handle: DeltaTable) -> tuple[list[Leftover], int]:
-        """All files in the order of the log, and how many rows are in them."""
-        import pyarrow as pa
-
-        actions = pa.table(handle.get_add_actions(flatten=True)).to_pydict()
-        listed = zip(actions["path"], actions["size_bytes"], strict=True)
-        rows = sum(filter(None, actions["num_records"]))
-        return [Leftover(_absolute(self._path, path), size) for path, size in listed], rows
+    def _leftovers(self, files: pa.Table) -> list[Leftover]:
+        """All files in the order of the log."""
+        told = zip(files.column("path").to_pylist(), files.column("size_bytes").to_pylist(), strict=True)
+        return [Leftover(_absolute(self._path, path), size) for path, size in told]
 
     def compact(self) -> int:
         import pyarrow as pa
 
         self._reached(f"{self.name.layer}.compacting")
         handle = DeltaTable(str(self._path))
-        files, rows = self._files_and_rows(handle)
+        found = listed(handle)
+        files, rows = self._leftovers(found), sum(filter(None, found.column("num_records").to_pylist()))
         if not worth_joining(files):
             return 0
-        properties = _written(pa.schema(handle.schema().to_arrow()), sum(one.bytes for one in files) / max(rows, 1))
+        schema, row = pa.schema(handle.schema().to_arrow()), sum(one.bytes for one in files) / max(rows, 1)
+        properties = _written(schema, row, unbounded(found))
         try:
             figures = handle.optimize.compact(
                 target_size=target(files), max_concurrent_tasks=1, writer_properties=properties
@@ -239,10 +238,7 @@ def _absolute(folder: Path, path: str) -> str:
 
 
 def _files(folder: Path, handle: DeltaTable) -> list[str]:
-    import pyarrow as pa
-
-    actions = pa.table(handle.get_add_actions(flatten=True))
-    return [_absolute(folder, path) for path in actions.column("path").to_pylist()]
+    return [_absolute(folder, path) for path in listed(handle).column("path").to_pylist()]
 
 
 def _actions(entry: Path) -> Iterable[Mapping[str, Any]]:
@@ -272,10 +268,10 @@ def _nameless(entry: Path, named: Collection[int], segments: Collection[str], bo
     return entry.suffix == ".draft" or (_number(entry) not in named and _number(entry) < bound)
 
 
-def _written(schema: pa.Schema, row: float) -> WriterProperties:
-    """How joined files are written: as delta-rs would, but for the row groups, and without bounds of floats.
+def _written(schema: pa.Schema, row: float, without: Collection[str]) -> WriterProperties:
+    """How joined files are written: as delta-rs would, but for the row groups, and without bounds of some columns.
 
-    A `row` takes so many bytes of a file.
+    A `row` takes so many bytes of a file. Floats have none, nor have the columns that are named.
 
     Bounds tell nothing of NaN, which DuckDB takes for the greatest number: it would pass over rows that a filter wants.
     """
@@ -285,7 +281,11 @@ def _written(schema: pa.Schema, row: float) -> WriterProperties:
         compression_level=4,
         statistics_truncate_length=64,
         default_column_properties=_with_statistics("NONE"),
-        column_properties={field.name: _with_statistics("PAGE") for field in schema if not _has_floats(field.type)},
+        column_properties={
+            field.name: _with_statistics("PAGE")
+            for field in schema
+            if not _has_floats(field.type) and field.name not in without
+        },
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from datetime import date
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 
 from catchment.interfaces import Upkeep
 from catchment.lake import joining
@@ -173,3 +175,32 @@ def test_no_filter_passes_over_a_number_that_is_none_in_a_joined_file(tmp_path: 
             assert duckdb.execute(asked).fetchone() == (2,), (value, test)
     (told,) = pa.table(DeltaTable(_folder(tmp_path)).get_add_actions(flatten=True)).to_pylist()
     assert (told["min.n"], told["max.n"], told["null_count.n"], told.get("max.a.b")) == (1, 2, 0, None)
+
+
+_FAR = {
+    "day": pa.array([19_000, 2_932_897, -719_529], pa.int32()).view(pa.date32()),  # of 2022, 10000 and 0
+    "at": pa.array([0, 253_402_300_800_000_000, -62_167_219_200_000_000]).view(pa.timestamp("us", tz="UTC")),
+}
+
+
+@pytest.mark.parametrize("bounds", ["PAGE", "NONE"])
+def test_a_table_with_days_that_python_has_not_is_joined_and_read(tmp_path: Path, bounds: Any) -> None:
+    """Such bounds are in no log that we write, and delta-rs writes them; what others wrote is read as well."""
+    rows = pa.table({"n": [1, 2, 3], **_FAR})
+    far = {name: ColumnProperties(statistics_enabled=bounds) for name in _FAR}
+    for number in range(3):
+        properties = WriterProperties(column_properties=far)
+        write_deltalake(_folder(tmp_path), rows.slice(number, 1), mode="append", writer_properties=properties)
+    for _ in range(2):
+        table = DeltaLake(tmp_path).open(TableName("bronze", "words"))
+        assert table is not None
+        between = date(2022, 1, 1), date(2023, 1, 1)
+        files = table.scan(within={"day": between}).files
+        found = duckdb.execute(f"SELECT n FROM read_parquet({list(files)}) WHERE day BETWEEN ? AND ?", between)
+        assert found.fetchall() == [(1,)]
+        assert sum(file.rows for file in table.files()) == 3
+        _join(tmp_path)
+    assert len(list((tmp_path / "bronze" / "words").glob("*.parquet"))) == 4  # three, and what became of them
+    if bounds == "NONE":
+        kept = DeltaTable(_folder(tmp_path)).to_pyarrow_dataset().to_table(columns=["n"])
+        assert sorted(kept["n"].to_pylist()) == [1, 2, 3]

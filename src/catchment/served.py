@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from catchment.errors import ConfigError
 
@@ -14,10 +16,23 @@ ServerT = TypeVar("ServerT", bound=ThreadingHTTPServer)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers HEAD as GET, without a body; requests are not told."""
+    """Answers HEAD as GET, without a body; requests are not told.
+
+    Who listens on this machine only answers to its own names: a page elsewhere could have its name point here, and a
+    browser would then let it read what is shown.
+    """
+
+    server: ThreadingHTTPServer
+
+    def get(self) -> None:
+        raise NotImplementedError
 
     def do_GET(self) -> None:
-        raise NotImplementedError
+        if _is_here(str(self.server.server_address[0])) and not _is_here(_named(self.headers.get("Host", ""))):
+            body = b"this is shown on this machine only, as 127.0.0.1 or localhost\n"
+            self.reply(403, {"Content-Type": "text/plain; charset=utf-8"}, body)
+        else:
+            self.get()
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -36,6 +51,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nobody reads it."""
+
+
+def _named(host: str) -> str:
+    """The name in a `Host` header, without a port; of none, which no browser leaves out, this machine."""
+    try:
+        return urlsplit(f"//{host}").hostname or "localhost"
+    except ValueError:
+        return host
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 @contextmanager

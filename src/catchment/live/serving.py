@@ -107,7 +107,7 @@ class _Handler(Handler):
     server: PageServer
     timeout = 30
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/":
             page = self.server.page

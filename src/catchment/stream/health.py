@@ -22,7 +22,7 @@ def watched(address: tuple[str, int], answers: Answers) -> Iterator[int]:
     class Health(Handler):
         timeout = 10
 
-        def do_GET(self) -> None:
+        def get(self) -> None:
             answer = answers.get(self.path.partition("?")[0])
             paths = ", ".join(answers)
             status, told = answer() if answer is not None else (404, {"error": f"there are {paths}"})

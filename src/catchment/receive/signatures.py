@@ -25,6 +25,7 @@ Headers = Mapping[str, str]  # names in lower case
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 _PREFIX = "whsec_"
+_SHORTEST_KEY = 16  # bytes: shorter ones can be guessed; the specification asks for 24
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def standard_key(secret: str) -> bytes:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not key:
-        message = "a secret of Standard Webhooks is `whsec_` and Base64, and this one is not"
+    if len(key) < _SHORTEST_KEY:
+        message = "a secret of Standard Webhooks is Base64 of 24 to 64 bytes behind a prefix, and this one is not"
         raise ConfigError(message, hint="copy it whole from the sender's settings")
     return key
 

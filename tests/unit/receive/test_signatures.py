@@ -175,12 +175,12 @@ def test_who_does_not_sign_is_believed_and_known_by_its_id_or_its_body() -> None
     assert Unsigned().id_of({}, b"{}") == digest(b"{}")
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "", "whsec_*", "not base64!"])
+@pytest.mark.parametrize("secret", ["whsec_", "", "whsec_*", "not base64!", "foo", "whsec_c2hvcnQ="])
 def test_a_secret_that_is_none_is_refused_without_being_told(secret: str) -> None:
     with pytest.raises(ConfigError) as refused:
         standard_key(secret)
     assert "and this one is not" in refused.value.message
-    assert not secret or secret not in refused.value.message.replace("`whsec_`", "")
+    assert not secret or secret not in refused.value.message
 
 
 @given(bodies, st.dictionaries(st.sampled_from(("webhook-id", "webhook-timestamp", "webhook-signature")), st.text()))

@@ -289,7 +289,7 @@ class DeltaLakeTable(Table):
         within: Mapping[str, tuple[Any, Any]] | None = None,
         hidden: bool = False,
     ) -> Scan:
-        actions = listed(self._handle).to_pydict()
+        actions = listed(self._handle.get_add_actions(flatten=True)).to_pydict()
         schema = self.schema()
         shown = not hidden and HIDDEN in schema.names
         counted = f"null_count.{HIDDEN}" if shown else "num_records"
@@ -305,7 +305,7 @@ class DeltaLakeTable(Table):
         return Scan(files=tuple(files), schema=schema, loads=loads, rows=rows, shown=shown)
 
     def files(self) -> Sequence[DataFile]:
-        actions = listed(self._handle).to_pydict()
+        actions = listed(self._handle.get_add_actions(flatten=True)).to_pydict()
         columns = [name for name in self.schema().names if f"null_count.{name}" in actions]
         return [
             DataFile(

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from deltalake import DeltaTable
 
 _BOUNDS = ("min.", "max.")
 
 
-def listed(handle: DeltaTable) -> pa.Table:
-    """A bound that Python cannot hold (a day of the year 10000) is null, which means that nothing is known."""
+def listed(actions: Any) -> pa.Table:
+    """The table of delta-rs' `get_add_actions(flatten=True)`. A bound that Python cannot hold (a day of the year 10000) is null, which means that nothing is known."""
     import pyarrow as pa
 
-    found = pa.table(handle.get_add_actions(flatten=True))
+    found = pa.table(actions)
     for place, field in enumerate(found.schema):
         if field.name.startswith(_BOUNDS) and pa.types.is_temporal(field.type):
             found = found.set_column(place, field, _held(found.column(place)))

@@ -134,7 +134,7 @@ class DeltaUpkeep(Upkeep):
     # Fewer files.
 
     def small(self) -> Sequence[Leftover]:
-        return worth_joining(self._leftovers(listed(self._handle)))
+        return worth_joining(self._leftovers(listed(self._handle.get_add_actions(flatten=True))))
 
     def _leftovers(self, files: pa.Table) -> list[Leftover]:
         """All files in the order of the log."""
@@ -146,7 +146,7 @@ class DeltaUpkeep(Upkeep):
 
         self._reached(f"{self.name.layer}.compacting")
         handle = DeltaTable(str(self._path))
-        found = listed(handle)
+        found = listed(handle.get_add_actions(flatten=True))
         files, rows = self._leftovers(found), sum(filter(None, found.column("num_records").to_pylist()))
         if not worth_joining(files):
             return 0
@@ -238,7 +238,7 @@ def _absolute(folder: Path, path: str) -> str:
 
 
 def _files(folder: Path, handle: DeltaTable) -> list[str]:
-    return [_absolute(folder, path) for path in listed(handle).column("path").to_pylist()]
+    return [_absolute(folder, path) for path in listed(handle.get_add_actions(flatten=True)).column("path").to_pylist()]
 
 
 def _actions(entry: Path) -> Iterable[Mapping[str, Any]]:

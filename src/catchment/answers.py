@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Rejected:
     """One row in quarantine. `reasons` are (column or None, rule, message, value or None); `raw` is JSON text.
 
-    `status` is rejected, waiting (for a row that it refers to) or held.
+    `status` is rejected, waiting (for a row that it refers to) or held. `stream` is the one that brought it.
     """
 
     table: str
@@ -27,6 +27,7 @@ class Rejected:
     reasons: Sequence[tuple[str | None, str, str, str | None]]
     raw: str
     status: str = "rejected"
+    stream: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,12 +185,14 @@ class PublishedStatus:
 
 @dataclass(frozen=True)
 class MetricStanding:
-    """A live figure, and how many commits of its silver table it is behind: None where it has never been fed."""
+    """A live figure, and how many commits of its silver table it is behind: None where it has to be fed anew. With
+    `reset` it was fed before, and the figures of then are served."""
 
     metric: str
     table: str
     behind: int | None
     differences: Sequence[str] = ()
+    reset: bool = False
 
 
 @dataclass(frozen=True)

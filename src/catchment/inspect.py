@@ -268,6 +268,7 @@ def _rejected(table: TableName, rows: pa.Table) -> tuple[Rejected, ...]:
             reasons=tuple((r["column"], r["rule"], r["message"], r["value"]) for r in row["reasons"]),
             raw=row["raw"],
             status=row["status"],
+            stream=row["_stream"],
         )
         for row in rows.to_pylist()
     )

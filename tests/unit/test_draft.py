@@ -15,8 +15,11 @@ from catchment.check import check_project
 from catchment.draft import ColumnGuess, TableGuess, find_streams, project_name, study, write_draft
 from catchment.draft.dates import patterns_of
 from catchment.draft.streams import snake_case
+from catchment.draft.tables import study_rows
 from catchment.errors import ConfigError
 from catchment.project import load_project
+from catchment.sources import changes
+from catchment.sources.topic.rows import Messages, Values
 
 Guess = Callable[..., TableGuess]
 
@@ -295,6 +298,46 @@ def test_documents_become_columns_by_their_paths(tmp_path: Path) -> None:
         ("odd_key", '$."odd key"', "number"),
     ]
     assert found.key.columns == ("id",)
+
+
+def beside(*documents: str | None) -> dict[str, list[object]]:
+    """Columns of a bronze batch with these documents, as every source lands them."""
+    count = len(documents)
+    ours = {"_origin": ["t/0"] * count, "_position": list(range(count)), "_defect": [None] * count}
+    return {**ours, "_raw": [None] * count, "document": list(documents)}  # type: ignore[dict-item]
+
+
+def test_documents_with_columns_beside_them_are_taken_apart_too() -> None:
+    documents = [json.dumps({"event_id": f"e-{n}", "user": {"id": n % 3}}) for n in range(30)]
+    messages = Messages(Values(json=True), documents=True, tombstones=True).schema
+    for schema in (messages, changes.SCHEMA):
+        given = beside(*documents)
+        told = {field.name: pa.array(given.get(field.name, [None] * 30), field.type) for field in schema}
+        columns, key = study_rows("clicks", pa.table(told, schema=schema), "web.clicks")
+        assert [(c.name, c.source, c.type) for c in columns] == [
+            ("event_id", "$.event_id", "string"),
+            ("user_id", "$.user.id", "integer"),
+        ]
+        assert key.columns == ("event_id",)
+
+
+def test_messages_that_are_no_objects_do_not_hide_the_others() -> None:
+    given = beside('{"id": 1}', "[1]", '{"id": 2}', None)
+    columns, key = study_rows("clicks", pa.table(given | {"message_key": ["a", "b", "c", "d"]}), "web.clicks")
+    assert [(c.name, c.required) for c in columns] == [("id", False)]
+    assert (key.columns, "2 rows lack it" in key.evidence) == ((), True)
+
+
+def test_documents_without_fields_stay_a_column_where_others_are_beside_them() -> None:
+    columns, _ = study_rows("clicks", pa.table(beside("1", "2") | {"message_key": ["a", "b"]}), "web.clicks")
+    assert [c.name for c in columns] == ["document", "message_key"]
+    with pytest.raises(ConfigError, match="have no fields"):
+        study_rows("clicks", pa.table(beside("1", "2")), "web.clicks")
+
+
+def test_a_column_of_a_table_that_is_called_document_is_a_column() -> None:
+    columns, _ = study_rows("papers", pa.table(beside('{"a": 1}', '{"a": 2}') | {"id": [1, 2]}), "shop.papers")
+    assert [c.name for c in columns] == ["document", "id"]
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # A raw row longer than this is cut for people; --json has all of it.
 _LONGEST_RAW = 400
+
+# A step of a path in a document: `."b c"`, `.b` or `[0]`.
+_STEP = re.compile(r"""\."([^"]*)"|\.([^.\["]+)|\[([0-9]+)\]""")
 
 # Counting lines means reading up to them.
 _FARTHEST_LINE = 64 << 20
@@ -163,6 +167,7 @@ def as_value(rejected: Rejected) -> dict[str, Any]:
     """One row of `quarantine show --json`; `raw` is parsed where it can be."""
     return {
         "table": rejected.table,
+        "stream": rejected.stream,
         "origin": rejected.origin,
         "position": rejected.position,
         "load": rejected.load,
@@ -181,9 +186,10 @@ def row_lines(project: Project, rejected: Rejected) -> list[str]:
     """One rejected row: who it is and where it came from, every reason, its raw form."""
     text, raw = _as_it_came(rejected.raw)
     name = TableName.parse(rejected.table).name
-    feed = ", ".join(project.silver[name].streams) if name in project.silver else ""
+    known = project.silver[name].streams if name in project.silver else ()
+    streams = [rejected.stream] if rejected.stream else list(known)
     who = _identity(project, name, raw)
-    place = f"from {f'{feed}, ' if feed else ''}{_place(project, name, rejected)}"
+    place = f"from {', '.join([*streams, _place(project, streams, rejected)])}"
     waits = ", waiting" if rejected.status == "waiting" else ""
     told = [f"{who}  {place}{waits}" if who else f"{place}{waits}"]
     told += [f"  {reason}" for reason in map(_words, rejected.reasons)]
@@ -230,16 +236,36 @@ def _identity(project: Project, table: str, raw: Any) -> str:
 
 
 def _value(raw: dict[str, Any], source: str) -> str:
-    found: Any = raw
-    for part in source.removeprefix("$.").split(".") if source.startswith("$.") else [column_name(source)]:
-        found = found.get(part) if isinstance(found, dict) else None
-    return "(missing)" if found is None or found == "" else str(found)
+    """What a column's source says: a path in the document, or a column of bronze and else a field of the document."""
+    kept = raw.get("document")
+    document = _parsed(kept) if isinstance(kept, str) else None  # beside other columns; alone it is the row itself
+    path = source if source.startswith("$") else f'$."{source}"'
+    column = None if path == source else {name.lower(): raw[name] for name in raw}.get(column_name(source).lower())
+    found = next((one for one in (column, _at(document, path), _at(raw, path)) if one not in (None, "")), None)
+    if found is None:
+        return "(missing)"
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
-def _place(project: Project, table: str, rejected: Rejected) -> str:
-    """The file, and the line in it where it is still there to be counted in; elsewhere the row of its stream."""
-    streams = project.silver[table].streams if table in project.silver else ()
-    if any(project.sources[stream.partition(".")[0]].type != "files" for stream in streams):
+def _at(document: Any, path: str) -> Any:
+    """What lies at `$.a."b c"[0]`; None where nothing does."""
+    for quoted, name, place in _STEP.findall(path):
+        if place:
+            document = document[int(place)] if isinstance(document, list) and int(place) < len(document) else None
+        else:
+            document = document.get(quoted or name) if isinstance(document, dict) else None
+    return document
+
+
+def _place(project: Project, streams: Sequence[str], rejected: Rejected) -> str:
+    """The file, and the line in it where it is still there to be counted in; partition and offset in a topic; elsewhere
+    the row of its stream."""
+    types = {
+        project.sources[source].type for stream in streams if (source := stream.partition(".")[0]) in project.sources
+    }
+    if types and types <= {"topic", "webhooks"}:
+        return f"{rejected.origin}, offset {rejected.position}"
+    if types - {"files"}:
         return f"row {rejected.position:,}"
     file, path = f"file {PurePosixPath(rejected.origin).name}", project.folder / rejected.origin
     if path.suffix.lower() in (".parquet", ".pq"):

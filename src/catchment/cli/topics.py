@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import re
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, limit_option, target_option
+from catchment.cli.putting import Writing, messages, path_of
 from catchment.cli.terminal import note, out, out_json
-from catchment.errors import ConfigError, DataError
+from catchment.errors import ConfigError
 from catchment.naming import did_you_mean
 from catchment.observe.words import aligned, instant, plural, size
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from catchment.connected import Connected
     from catchment.interfaces import Broker
-    from catchment.records import Message
 
 # A value longer than this is cut for people; --json has all of it.
 _LONGEST = 400
@@ -34,11 +32,6 @@ _MOST_SHOWN = 4
 
 # Names in a hint.
 _MOST_NAMED = 20
-
-# Messages that are written at once.
-_BATCH = 1000
-
-_PATH = re.compile(r"\$((?:\.[A-Za-z_][A-Za-z0-9_-]*)+)")
 
 # What would steer the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -133,7 +126,7 @@ def put(
     Lines are written a thousand at a time, once all of these were found good; the first that is not ends it. Nothing is
     made or written where that is among the first thousand.
     """
-    path = _path(key)
+    path = path_of(key)
     if text and path:
         message = "--text and --key exclude each other: a key is found in JSON only"
         raise click.UsageError(message)
@@ -144,9 +137,9 @@ def put(
         raise _no_topic(broker, topic, f"{invocation.command(f'topics put {topic} --create')} makes it")
     if sys.stdin.isatty():
         note("A line is a message; Ctrl-D ends.")
-    writing = _Writing(broker, topic)
+    writing = Writing(broker, topic)
     try:
-        batches = writing.batches(_messages(sys.stdin.buffer, path, text=text))
+        batches = writing.batches(messages(sys.stdin.buffer, path, text=text))
         first = next(batches, [])  # lines are looked at before a topic is made for them
         if not is_there:
             _make(connected, topic)
@@ -197,38 +190,6 @@ def _connected(invocation: Invocation, target: str | None) -> Connected:
     from catchment.connected import Connected
 
     return Connected.of(invocation.load(tables_too=False), target)
-
-
-@dataclass
-class _Writing:
-    """Messages on their way into a topic: how many are there, and the next offsets of the partitions that got some."""
-
-    broker: Broker
-    topic: str
-    written: int = 0
-    ends: dict[int, int] = field(default_factory=dict)
-
-    def batches(self, messages: Iterator[Message]) -> Iterator[list[Message]]:
-        """So many as are written at once; raises DataError for a bad line, which says what had been written."""
-        while True:
-            try:
-                batch = list(itertools.islice(messages, _BATCH))
-            except DataError as error:
-                raise DataError(error.message, hint=self.told()) from error
-            if not batch:
-                return
-            yield batch
-
-    def write(self, batches: Iterable[list[Message]]) -> None:
-        for batch in batches:
-            if batch:
-                self.ends |= self.broker.write(self.topic, batch)
-                self.written += len(batch)
-
-    def told(self) -> str:
-        return (
-            f"{plural(self.written, 'message')} before it had been written" if self.written else "nothing was written"
-        )
 
 
 def _no_topic(broker: Broker, topic: str, makes: str | None = None) -> ConfigError:
@@ -344,50 +305,3 @@ def _legible(value: bytes) -> str:
     """Text on one line, what is no text and what is not printed escaped."""
     text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", value.decode("utf-8", errors="backslashreplace"))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _path(key: str | None) -> tuple[str, ...]:
-    """`$.user.id` as its names."""
-    if key is None:
-        return ()
-    found = _PATH.fullmatch(key)
-    if found is None:
-        message = f"--key {key} is no path: write '$.user_id', or '$.user.id' for what lies deeper"
-        raise click.UsageError(message)
-    return tuple(found[1][1:].split("."))
-
-
-def _messages(source: Iterable[bytes], path: Sequence[str], *, text: bool) -> Iterator[Message]:
-    """A message for each line; raises DataError for a line that is no JSON, or has no key where one is wanted."""
-    from catchment.records import Message
-
-    for number, line in enumerate(source, 1):
-        value = line.rstrip(b"\r\n")
-        if not value.strip():
-            continue
-        if text:
-            yield Message(value)
-            continue
-        try:
-            document = json.loads(value)
-        except ValueError as error:
-            why = str(error)
-            if isinstance(error, json.JSONDecodeError):
-                why = f"{error.msg.removesuffix(' starting at')} at character {error.pos + 1}"
-            message = f"line {number} is no JSON: {why}"
-            raise DataError(message) from error
-        except RecursionError as error:
-            message = f"line {number} is nested too deeply"
-            raise DataError(message) from error
-        yield Message(value, _key(document, path, number) if path else None)
-
-
-def _key(document: Any, path: Sequence[str], number: int) -> bytes:
-    found = document
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    if found is None:
-        message = f"line {number} has no ${''.join(f'.{name}' for name in path)}"
-        raise DataError(message)
-    told = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    return told.encode("utf-8")

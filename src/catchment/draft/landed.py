@@ -24,6 +24,10 @@ _DEEPEST = 4
 _MOST_FIELDS = 500
 _MOSTLY = 0.99
 
+# What stands beside a document of a topic or of a log of changes, and is none of its fields.
+MESSAGE_COLUMNS = ("message_key", "message_headers", "message_at")
+_BESIDE = frozenset({*MESSAGE_COLUMNS, *naming.CHANGE_COLUMNS})
+
 
 @dataclass(frozen=True)
 class Field:
@@ -70,11 +74,15 @@ def land(connection: duckdb.DuckDBPyConnection, stream: DraftStream) -> Landed:
 
 
 def land_rows(connection: duckdb.DuckDBPyConnection, rows: pa.Table, shown: str) -> Landed:
-    """Rows that a source gave; raises ConfigError where there is no column in them."""
+    """Rows that a source gave; raises ConfigError where there is no column in them.
+
+    Of documents only their fields count, not what stands beside them.
+    """
     seen = _Seen()
     if rows.num_columns:
         _insert(connection, rows, seen)
-    return _landed(connection, seen, shown, documents=seen.names == [DOCUMENT])
+    documents = DOCUMENT in seen.names and _BESIDE.issuperset(seen.names)
+    return _landed(connection, seen, shown, documents=documents)
 
 
 def _landed(connection: duckdb.DuckDBPyConnection, seen: _Seen, shown: str, *, documents: bool) -> Landed:
@@ -84,8 +92,11 @@ def _landed(connection: duckdb.DuckDBPyConnection, seen: _Seen, shown: str, *, d
     counted = connection.execute("SELECT count(*) FROM landed").fetchone()
     assert counted is not None
     dialect = dict(seen.cursor.get("dialect") or {})
-    fields = _documents(connection, shown) if documents else _fields(seen)
-    return Landed(fields, counted[0], seen.defects, dialect)
+    fields = _documents(connection, f"c{seen.names.index(DOCUMENT)}") if documents else ()
+    if documents and not fields and len(seen.names) == 1:
+        message = f"the documents of {shown} have no fields to make columns of"
+        raise ConfigError(message, hint="one JSON object a line is what can be read")
+    return Landed(fields or _fields(seen), counted[0], seen.defects, dialect)
 
 
 def _batches(stream: DraftStream, seen: _Seen) -> Iterator[pa.Table]:
@@ -154,18 +165,18 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return [name.lower() for name in naming.columns([snake_case(name) or "column" for name in names])]
 
 
-def _documents(connection: duckdb.DuckDBPyConnection, shown: str) -> tuple[Field, ...]:
-    """The fields of JSON documents, taken out of them into slots."""
+def _documents(connection: duckdb.DuckDBPyConnection, slot: str) -> tuple[Field, ...]:
+    """The fields of the JSON objects in this slot, taken out of them into slots; none where no document is one."""
     found = connection.execute(
-        f"SELECT json_group_structure(c0::JSON) FROM (SELECT c0 FROM landed WHERE c0 IS NOT NULL LIMIT {_DOCUMENTS})"
+        f"SELECT json_group_structure({slot}::JSON)"
+        f" FROM (SELECT {slot} FROM landed WHERE json_type({slot}::JSON) = 'OBJECT' LIMIT {_DOCUMENTS})"
     ).fetchone()
     structure = json.loads(found[0]) if found is not None and found[0] is not None else None
     leaves = list(_leaves(structure, "$", ())) if isinstance(structure, dict) else []
     if not leaves:
-        message = f"the documents of {shown} have no fields to make columns of"
-        raise ConfigError(message, hint="one JSON object a line is what can be read")
+        return ()
     settled = [
-        (path, source, fixed or _mostly(connection, source, mixed))
+        (path, source, fixed or _mostly(connection, slot, source, mixed))
         for path, source, fixed, mixed in leaves[:_MOST_FIELDS]
     ]
     names = unique_names(["_".join(path) for path, _, _ in settled])
@@ -173,7 +184,7 @@ def _documents(connection: duckdb.DuckDBPyConnection, shown: str) -> tuple[Field
         Field(f"c{place}", name, source, None, fixed)
         for place, (name, (_, source, fixed)) in enumerate(zip(names, settled, strict=True))
     )
-    taken = ", ".join(f"json_extract_string(c0, {literal(one.source)}) AS {one.slot}" for one in fields)
+    taken = ", ".join(f"json_extract_string({slot}, {literal(one.source)}) AS {one.slot}" for one in fields)
     connection.execute(f"CREATE OR REPLACE TABLE landed AS SELECT {taken} FROM landed")
     return fields
 
@@ -194,11 +205,11 @@ def _leaves(
             yield names, place, fixed, inner == "JSON"
 
 
-def _mostly(connection: duckdb.DuckDBPyConnection, source: str, mixed: bool) -> str | None:
+def _mostly(connection: duckdb.DuckDBPyConnection, slot: str, source: str, mixed: bool) -> str | None:
     """`object` or `array` where values of several kinds are nearly all of that one."""
     if not mixed:
         return None
-    kind = f"json_type(c0::JSON, {literal(source)})"
+    kind = f"json_type({slot}::JSON, {literal(source)})"
     found = connection.execute(
         f"SELECT count(*) FILTER ({kind} = 'OBJECT'), count(*) FILTER ({kind} = 'ARRAY'),"
         f" count(*) FILTER ({kind} <> 'NULL') FROM landed"

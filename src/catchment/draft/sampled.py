@@ -9,12 +9,14 @@ from catchment.connected import Connected
 from catchment.draft.database import drafted_table
 from catchment.draft.drafted import DraftedTable
 from catchment.draft.keys import KeyGuess
+from catchment.draft.landed import MESSAGE_COLUMNS
 from catchment.draft.tables import study_rows
 from catchment.observe.words import plural
 from catchment.outside import Address
 from catchment.peek import peek
 from catchment.reading.kinds.keys import StreamKeys
 from catchment.records import FoundStream
+from catchment.silver.conform import DOCUMENT
 
 # How a stream is followed does not change what its columns are; which of them it brings, and as what, does.
 _FOLLOWED = frozenset({"cursor", "lookback"})
@@ -61,5 +63,8 @@ def sampled(connected: Connected, stream: str, rows: int) -> DraftedTable:
         told = f"Proposed from the first rows of {stream}, {count}: say what is the key, and what is never empty."
         columns = tuple(replace(column, required=False) for column in columns)
         key = KeyGuess(evidence=f"in the first {count}: {key.evidence}")
-    head = (told, "Each column says what its type rests on.")
-    return DraftedTable(stream.partition(".")[2], (), head, columns, key, "append", "")
+    head = [told, "Each column says what its type rests on."]
+    if not {DOCUMENT, *MESSAGE_COLUMNS}.difference(seen.rows.column_names):
+        named = ", ".join(MESSAGE_COLUMNS)
+        head.append(f"Beside the document: {named} (transformSourceObjects: [{MESSAGE_COLUMNS[0]}])")
+    return DraftedTable(stream.partition(".")[2], (), tuple(head), columns, key, "append", "")

@@ -12,6 +12,8 @@ import pytest
 from catchment.cli import main
 from catchment.reading.documents import Findings, parse
 from catchment.reading.odcs.document import read_node
+from catchment.records import Message, TopicSpec
+from catchment.topics.embedded import EmbeddedBroker
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
 PROJECT = """\
@@ -155,6 +157,24 @@ def test_a_stream_that_brings_something_else_is_sampled(folder: Path, capsys: Ca
 
 def test_documents_give_paths(folder: Path, capsys: Captured) -> None:
     assert 'transformSourceObjects: ["$.by.name"]' in contract_of(folder, ["drops.clicks"], capsys)
+
+
+def test_a_topic_gives_the_fields_of_its_messages(folder: Path, capsys: Captured) -> None:
+    project = "name: shop\nsources: {web: {type: topic, streams: {clicks: {topic: clicks}}}}\n"
+    (folder / "catchment.yaml").write_text(project)
+    broker = EmbeddedBroker(folder / "topics")
+    broker.declare([TopicSpec("clicks", 2)])
+    documents = [{"event_id": f"e-{number}", "at": "2026-01-02T10:00:00Z"} for number in range(30)]
+    broker.write("clicks", [Message(json.dumps(one).encode(), b"u-1") for one in documents])
+    text = contract_of(folder, ["web.clicks"], capsys)
+    assert "# key: event_id is unique in 30 of 30 rows" in text
+    assert 'transformSourceObjects: ["$.event_id"]' in text
+    assert "name: document" not in text
+    assert "name: message_" not in text
+    assert (
+        "# Beside the document: message_key, message_headers, message_at (transformSourceObjects: [message_key])"
+        in text
+    )
 
 
 def test_a_database_that_no_project_reads_can_be_looked_into(folder: Path, capsys: Captured) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from catchment.cli.group import catchment as root
-from catchment.errors import ConfigError, DataError, Passed
+from catchment.errors import ConfigError, DataError, Passed, RetryableError
 from catchment.records import Message, TopicSpec
 from catchment.topics.embedded import EmbeddedBroker
 
@@ -146,9 +148,9 @@ def test_a_line_that_is_no_json_ends_it_and_says_what_was_written(folder: Path, 
     with pytest.raises(DataError, match="line 2 is no JSON") as caught:
         call(folder, "put", "clicks", given="{}\nnope\n")
     assert caught.value.hint == "nothing was written"
-    with pytest.raises(DataError, match="line 1001 is no JSON") as caught:
-        call(folder, "put", "clicks", given="{}\n" * 1000 + "nope\n")
-    assert caught.value.hint == "1,000 messages before it had been written"
+    with pytest.raises(DataError, match="line 1002 is no JSON") as caught:
+        call(folder, "put", "clicks", given="\n" + "{}\n" * 1000 + "nope\n")
+    assert caught.value.hint == "1,000 messages had been written: go on behind line 1,001, with tail -n +1002"
 
 
 @pytest.mark.parametrize("line", ["{}", "[1]", '{"user": null}', '{"user": 1}'])
@@ -184,8 +186,49 @@ def test_no_topic_is_made_for_lines_that_are_no_messages(folder: Path) -> None:
     assert EmbeddedBroker(folder / "topics").topics() == []
     with pytest.raises(DataError, match="line 1001 is no JSON") as caught:
         call(folder, "put", "tries", "--create", given="{}\n" * 1000 + "nope\n")
-    assert caught.value.hint == "1,000 messages before it had been written"
+    assert caught.value.hint == "1,000 messages had been written: go on behind line 1,000, with tail -n +1001"
     assert EmbeddedBroker(folder / "topics").topics() == ["tries"]
+
+
+def no_room() -> None:
+    """As a full disk: no file may grow beyond 2 MB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+
+
+def test_a_full_disk_says_what_was_written_and_how_to_go_on(folder: Path, broker: EmbeddedBroker) -> None:
+    lines = [json.dumps({"n": number, "pad": "x" * 500}) + "\n" for number in range(10_000)]
+    command = [sys.executable, "-m", "catchment", "--project", str(folder), "topics", "put", "clicks", "--key", "$.n"]
+    told = subprocess.run(
+        command, input="".join(lines).encode(), capture_output=True, preexec_fn=no_room, check=False
+    ).stderr.decode()
+    written = sum(end for _, end in broker.bounds("clicks").values()) - 7
+    assert 0 < written < 10_000
+    assert "error: cannot read or write" in told
+    assert f"{written:,} messages had been written: go on behind line {written:,}, with tail -n +{written + 1}" in told
+    assert "run again" not in told
+    call(folder, "put", "clicks", "--key", "$.n", given="".join(lines[written:]))
+    found = [one for batch in broker.read("clicks", {}, {0: 20_000, 1: 20_000}) for one in batch["value"].to_pylist()]
+    assert sorted(json.loads(one)["n"] for one in found if b"pad" in one) == list(range(10_000))
+
+
+@pytest.mark.parametrize("written", [0, 1000])
+def test_what_was_not_acknowledged_may_be_there(
+    folder: Path, broker: EmbeddedBroker, written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = EmbeddedBroker.write
+
+    def silent(self: EmbeddedBroker, topic: str, messages: Sequence[Message]) -> Mapping[int, int]:
+        if sum(end for _, end in self.bounds(topic).values()) >= written + 7:
+            message = "Kafka does not answer"
+            raise RetryableError(message, hint="is it running?")
+        return whole(self, topic, messages)
+
+    monkeypatch.setattr(EmbeddedBroker, "write", silent)
+    with pytest.raises(RetryableError, match="Kafka does not answer") as caught:
+        call(folder, "put", "clicks", given="{}\n" * (written + 5))
+    before = "1,000 messages had been written: go on behind line 1,000, with tail -n +1001; " if written else ""
+    after = "whether the next 5 messages arrived is not known: catchment topics show tells"
+    assert caught.value.hint == f"is it running?; {before}{after}"
 
 
 def test_topics_that_lie_in_a_file_are_refused(folder: Path) -> None:

@@ -12,7 +12,10 @@ _BOUNDS = ("min.", "max.")
 
 
 def listed(actions: Any) -> pa.Table:
-    """The table of delta-rs' `get_add_actions(flatten=True)`. A bound that Python cannot hold (a day of the year 10000) is null, which means that nothing is known."""
+    """Of what delta-rs' `get_add_actions(flatten=True)` gives.
+
+    A bound that Python cannot hold (a day of the year 10000) is null, which means that nothing is known.
+    """
     import pyarrow as pa
 
     found = pa.table(actions)

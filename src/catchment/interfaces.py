@@ -150,6 +150,13 @@ class Broker(ABC):
         """First kept and next offset by partition. Raises ConfigError where there is no such topic."""
 
     @abstractmethod
+    def identity(self, topic: str) -> str | None:
+        """What tells a topic from one of the same name that was removed before it was made; None where nobody knows.
+
+        As old as the answer of `bounds` at most: asked right after that it costs nothing. Raises as that does.
+        """
+
+    @abstractmethod
     def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 32_768) -> Iterator[pa.RecordBatch]:
         """Messages from `offsets` (a partition that is not named: from the first one kept) up to `until`, those not
         named not at all; in batches of at most so many of one partition each, in the order of offsets.

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from catchment import naming
 from catchment.connected import Connected
-from catchment.errors import ConfigError, Unfenced
+from catchment.errors import ConfigError, DataError, Unfenced
 from catchment.events import TableRestored
 from catchment.interfaces import Table, Tell
 from catchment.naming import BRONZE_COLUMNS, IDENTITY, TableName
@@ -138,17 +138,25 @@ def _again(connected: Connected, table: Table, old: Table | None) -> Readable | 
     if feed is None:
         return None
     with closing(connected.feeding(feed)) as source:
-        about, news = (source.describe(feed, cursor) for cursor in (_cursor(old), _cursor(table)))
+        try:
+            unread = source.describe(feed, _cursor(table)).items
+        except DataError:  # what has landed is not of what is there now, and going back is a way out of that
+            unread = None
+        about = source.describe(feed, _cursor(old))
     after = 0 if old is None else old.progress().generation
     going = parsed(f"SELECT _origin AS origin, count(*) AS n FROM t WHERE _load > {after:d} GROUP BY 1 ORDER BY 1")
     with _engine(connected) as engine:
         origins = engine.fetch(going, {"t": engine.frame(table.scan(loads=(after, 1 << 62)))})
     names = origins.column("origin").to_pylist()
     rows = sum(origins.column("n").to_pylist())
+    there = 0 if unread is None else about.items - unread
+    if about.item == "message":  # each gave a row at most
+        return Readable(about, rows, len(names), lost_count=max(0, rows - there))
     if about.item != "file":
-        return Readable(about, rows, len(names), lost_count=int(bool(rows) and not about.is_new))
+        is_lost = unread is None or not about.is_new
+        return Readable(about, rows, len(names), lost_count=int(bool(rows) and is_lost))
     lost = [name for name in names if not (connected.project.folder / name).exists()]
-    count = max(len(lost), len(names) - (about.items - news.items))
+    count = max(len(lost), len(names) - there)
     return Readable(about, rows, len(names), tuple(lost[:_NAMED]), max(0, count))
 
 

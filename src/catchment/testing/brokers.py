@@ -76,6 +76,10 @@ class BrokerReaching(ABC):
         """The broker of `place`, a folder that one test has to itself; every call is another client of the same one."""
 
     @abstractmethod
+    def remove(self, place: Path, topic: str) -> None:
+        """Take a topic away with all that is in it, as nobody does who reads or writes it."""
+
+    @abstractmethod
     def lose(self, place: Path, topic: str) -> None:
         """Retention takes everything that is in the topic now."""
 
@@ -273,10 +277,33 @@ class BrokerPromises(BrokerReaching):
         with pytest.raises(ConfigError):
             broker.declare([TopicSpec(f"promises-{uuid.uuid4()}", partitions)])
 
+    def test_a_topic_is_the_same_as_long_as_it_lives_and_another_once_it_was_made_anew(
+        self, place: Path, broker: Broker
+    ) -> None:
+        topic = self.topic(place, partitions=1)
+        made = broker.identity(topic)
+        assert broker.identity(self.topic(place, partitions=1)) != made or made is None
+        broker.write(topic, [Message(b"1")])
+        self.lose(place, topic)
+        broker.declare([TopicSpec(topic, 2, 3600)])
+        other = self.open(place)
+        for client in (broker, other):
+            client.bounds(topic)
+            assert client.identity(topic) == made
+        self.remove(place, topic)
+        other.declare([TopicSpec(topic, 2, 3600)])
+        anew = set()
+        for client in (broker, other):
+            assert client.bounds(topic) == {0: (0, 0), 1: (0, 0)}
+            anew.add(client.identity(topic))
+        assert len(anew) == 1
+        assert made is None or made not in anew
+
     def test_a_topic_that_is_not_there_is_refused_everywhere(self, broker: Broker) -> None:
         name = f"promises-{uuid.uuid4()}"
         for call in (
             lambda: broker.bounds(name),
+            lambda: broker.identity(name),
             lambda: broker.spec(name),
             lambda: broker.size(name),
             lambda: list(broker.read(name, {}, {0: 1})),

@@ -107,6 +107,11 @@ class EmbeddedBroker(Broker):
                 continue  # retention was faster
             return {partition: (starts.get(partition, 0), end) for partition, end in ends.items()}
 
+    def identity(self, topic: str) -> str | None:
+        """None of topics that a version before 0.5 made."""
+        self.spec(topic)
+        return self._place(topic).identity()
+
     def size(self, topic: str) -> int:
         self.spec(topic)
         return self._place(topic).bytes()

@@ -1,7 +1,7 @@
 """A topic's folder: what it says of itself, its segments, its lock, and what retention took.
 
     topics/user_events/
-      topic.json              partitions, retention
+      topic.json              partitions, retention, what tells it from others of its name
       000000000041.sqlite     segments, the newest is written
       gone.json               which messages retention took, and from when they were
       lock                    whoever writes, turns to a new segment or removes one has it
@@ -67,7 +67,7 @@ class TopicFolder:
         """Opens nothing."""
         self.path = path
         self._opened = _Opened()
-        self._known: tuple[tuple[int, int, int], TopicSpec] | None = None
+        self._known: tuple[tuple[int, int, int], TopicSpec, str | None] | None = None
 
     @classmethod
     def create(cls, path: Path, wanted: TopicSpec) -> TopicSpec | None:
@@ -78,7 +78,7 @@ class TopicFolder:
         try:
             draft.mkdir(parents=True)
             segments.create(draft / _file(0), dict.fromkeys(range(spec.partitions), 0), now())
-            _put(draft / SPEC, {"partitions": spec.partitions, "retention_s": spec.retention_s})
+            _put(draft / SPEC, _described(spec.partitions, spec.retention_s, secrets.token_hex(8)))
             draft.rename(path)
             segments.sync(path.parent)
         except OSError as error:
@@ -97,7 +97,8 @@ class TopicFolder:
             mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             if self._known is None or self._known[0] != mark:
                 told = json.loads(path.read_bytes())
-                self._known = mark, TopicSpec(self.path.name, told["partitions"], told["retention_s"])
+                spec = TopicSpec(self.path.name, told["partitions"], told["retention_s"])
+                self._known = mark, spec, told.get("id")
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -108,6 +109,10 @@ class TopicFolder:
             raise FatalError(message, hint=hint) from error
         return self._known[1]
 
+    def identity(self) -> str | None:
+        """Another for every topic that was made; None where that was before there were any, or there is none."""
+        return None if self.spec() is None or self._known is None else self._known[2]
+
     def alter(self, wanted: TopicSpec) -> None:
         """More partitions, or another retention; called under the lock. Somebody else may have done it already."""
         there = self.spec()
@@ -116,7 +121,7 @@ class TopicFolder:
         # The tables first: whoever reads how many partitions there are finds them.
         self.open(self.numbers()[-1]).add_partitions(range(there.partitions, partitions))
         retention = there.retention_s if wanted.retention_s is None else wanted.retention_s
-        _put(self.path / SPEC, {"partitions": partitions, "retention_s": retention})
+        _put(self.path / SPEC, _described(partitions, retention, self.identity()))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -278,6 +283,12 @@ def spoken(seconds: int) -> str:
         if seconds % size == 0:
             return f"{seconds // size} {noun}{'' if seconds == size else 's'}"
     return str(timedelta(seconds=seconds))
+
+
+def _described(partitions: int, retention_s: int | None, identity: str | None) -> dict[str, Any]:
+    """What topic.json says."""
+    known = {} if identity is None else {"id": identity}
+    return {"partitions": partitions, "retention_s": retention_s, **known}
 
 
 def _file(number: int) -> str:

@@ -27,6 +27,10 @@ class KafkaReaching(BrokerReaching):
     def open(self, place: Path) -> Broker:
         return KafkaBroker(os.environ[_ADDRESS])
 
+    def remove(self, place: Path, topic: str) -> None:
+        admin = AdminClient({"bootstrap.servers": os.environ[_ADDRESS]})
+        admin.delete_topics([topic], operation_timeout=30)[topic].result(30)
+
     def lose(self, place: Path, topic: str) -> None:
         ends = {number: end for number, (_, end) in self.open(place).bounds(topic).items()}
         admin = AdminClient({"bootstrap.servers": os.environ[_ADDRESS]})

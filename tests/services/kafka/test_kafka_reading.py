@@ -13,12 +13,13 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from tests.services.kafka.server import Kafka
 
-from catchment.errors import Passed
+from catchment.errors import DataError, Passed
 from catchment.interfaces import Broker
 from catchment.reading.kinds.topic import TopicStream
 from catchment.records import Budget, Cursor, Message, TopicSpec
 from catchment.sources.topic.source import TopicSource
 from catchment.topics.kafka import reader
+from catchment.topics.kafka.admin import Admin
 from catchment.topics.kafka.broker import KafkaBroker
 
 Found = dict[int, list[tuple[int, bytes]]]
@@ -255,4 +256,43 @@ def test_what_went_unread_is_told_with_what_was_lost(kafka: Kafka, on_gap: str) 
         assert stream.read() == [3]
         assert "went before they were read: 1 to 5 of partition 0" in stream.notices[0]
         assert stream.read() == []
+    stream.source.close()
+
+
+@pytest.mark.parametrize("length", [1, 8], ids=["shorter", "grown past what landed"])
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_topic_made_anew_is_read_from_its_beginning_where_the_stream_says_so(
+    kafka: Kafka, partitions: int, length: int
+) -> None:
+    stream = Stream(kafka, on_gap="continue")
+    stream.broker.write(stream.topic, [Message(b"%d" % number, partition=0) for number in range(5)])
+    assert stream.read() == list(range(5))
+    admin, other = AdminClient({"bootstrap.servers": kafka.address}), KafkaBroker(kafka.address)
+    admin.delete_topics([stream.topic], operation_timeout=30)[stream.topic].result(30)
+    other.declare([TopicSpec(stream.topic, partitions)])
+    other.write(stream.topic, [Message(b"%d" % number, partition=0) for number in range(100, 100 + length)])
+    assert stream.source.wait(stream.feed, stream.cursor, 5)
+    stopping = TopicSource("web", {"events": TopicStream(topic=stream.topic)}, Path(), broker=other)
+    with pytest.raises(DataError, match="made anew"):
+        list(stopping.read(stream.feed, stream.cursor, Budget()))
+    assert stream.read() == list(range(100, 100 + length))
+    assert ["was made anew since it was read" in notice for notice in stream.notices] == [True]
+    other.write(stream.topic, [Message(b"200", partition=partitions - 1)])
+    assert stream.read() == [200]
+    assert stream.read() == []
+    stream.source.close()
+    other.close()
+
+
+def test_which_topic_it_is_costs_no_question_of_its_own(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, asked = Stream(kafka), list[str]()
+    bounds = Admin.bounds
+    monkeypatch.setattr(Admin, "bounds", lambda admin, topic: (asked.append(topic), bounds(admin, topic))[1])
+    stream.broker.write(stream.topic, [Message(b"1")])
+    assert stream.read() == [1]
+    assert stream.cursor is not None
+    assert stream.cursor.value["id"] == stream.broker.identity(stream.topic)
+    assert len(asked) == 1
+    stream.source.describe(stream.feed, stream.cursor)
+    assert len(asked) == 2
     stream.source.close()

@@ -127,6 +127,12 @@ class _Log:
         """Retention takes all that is not being written."""
         self.broker.expire("events", datetime.now(UTC) + timedelta(days=8))
 
+    def anew(self, partitions: int = 1) -> None:
+        """Somebody else takes the topic away and makes one of the same name."""
+        shutil.rmtree(self.folder / "topics/events")
+        spec = TopicSpec("events", partitions, retention_s=3600)
+        EmbeddedBroker(self.folder / "topics", segment_bytes=32_000).declare([spec])
+
     def source(self, settings: Settings = _HERE) -> TopicSource:
         return TopicSource("web", {"clicks": settings}, self.folder, broker=self.broker)
 
@@ -409,17 +415,113 @@ def test_retention_that_overtakes_a_read_is_a_gap_as_well(
     assert on_gap == "stop" or len(read.ids) + lost == 80
 
 
-def test_a_cursor_of_another_topic_or_a_topic_made_anew_is_not_read_on(log: _Log) -> None:
+def test_a_cursor_of_another_topic_is_not_read_on(log: _Log) -> None:
     log.fill(0, 5)
     landed = log.read().cursor
     log.broker.declare([TopicSpec("other", 1)])
     with pytest.raises(ConfigError, match="was read from topic events; the project now says other"):
         log.read(landed, Settings(topic="other"))
+
+
+def _without_identity(cursor: Cursor) -> Cursor:
+    """As a version before 0.5 left it."""
+    return Cursor({key: told for key, told in cursor.value.items() if key != "id"})
+
+
+@pytest.mark.parametrize("length", [0, 3, 5, 30], ids=lambda length: f"{length} messages anew")
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_a_topic_made_anew_stops_a_stream_or_is_read_from_its_beginning(
+    log: _Log, length: int, partitions: int
+) -> None:
+    log.fill(0, 5)
+    landed = log.read().cursor
+    log.anew(partitions)
+    log.fill(100, length)
+    for read in (log.read, log.describe):
+        with pytest.raises(DataError, match=r"topic events was made anew since it was read.*\n.*on_gap: continue at"):
+            read(landed)
+    onward = Settings(on_gap="continue", from_="latest")
+    assert log.describe(landed, onward).is_new
+    read = log.read(landed, onward)
+    assert read.ids == list(range(100, 100 + length))
+    (notice,) = read.notices
+    assert notice.kind == "lost"
+    assert notice.detail == {"stream": "web.clicks", "topic": "events", "landed": {"0": 5}}
+    # It is told once, and the key may be taken out again.
+    log.fill(200, 2)
+    assert log.read(read.cursor).ids == [200, 201]
+    assert log.read(read.cursor, onward).notices == []
+    source = log.source()
+    assert source.wait(source.feeds()[0], landed, 0)
+
+
+def test_what_retention_took_of_a_topic_made_anew_is_told_as_well(log: _Log) -> None:
+    log.fill(0, 5)
+    landed = log.read().cursor
+    log.anew()
+    log.fill(100, 20)
+    log.forget()
+    log.fill(200, 2)
+    read = log.read(landed, Settings(on_gap="continue"))
+    assert read.ids == [200, 201]
+    assert [notice.message.partition(":")[0] for notice in read.notices] == [
+        "topic events was made anew since it was read",
+        "20 messages of topic events went before they were read",
+    ]
+
+
+def test_a_cursor_that_does_not_say_which_topic_it_read_takes_the_one_that_is_there(log: _Log) -> None:
+    log.fill(0, 5)
+    old = _without_identity(log.read().cursor)
+    assert log.read(old).batches == []
+    log.fill(5, 5)
+    landed = log.read(old).cursor
+    assert landed.value["id"] == log.broker.identity("events")
+    log.anew()
+    log.fill(100, 1)
+    # It is shorter than what has landed: that one is another.
+    with pytest.raises(DataError, match="made anew"):
+        log.read(old)
+    assert log.read(old, Settings(on_gap="continue")).ids == [100]
+    log.fill(101, 20)
+    with pytest.raises(DataError, match="made anew"):
+        log.read(landed)
+
+
+@pytest.mark.parametrize("on_gap", ["stop", "continue"])
+def test_an_older_copy_of_a_topic_is_not_read_on(log: _Log, on_gap: Literal["stop", "continue"]) -> None:
+    """What would be written to it has the offsets of what has landed: nobody could tell which is which."""
+    log.fill(0, 3)
+    log.broker.close()
+    shutil.copytree(log.folder / "topics/events", log.folder / "copy")
+    log.fill(3, 2)
+    landed = log.read().cursor
+    log.broker.close()
     shutil.rmtree(log.folder / "topics/events")
+    shutil.move(log.folder / "copy", log.folder / "topics/events")
     log.broker = EmbeddedBroker(log.folder / "topics")
-    log.broker.declare([TopicSpec("events", 1)])
-    with pytest.raises(DataError, match=r"up to 4 of events/0 have landed, and it now ends before 0"):
-        log.describe(landed)
+    with pytest.raises(DataError, match=r"up to 4 of events/0 have landed, and it now ends before 3"):
+        log.read(landed, Settings(on_gap=on_gap))
+
+
+def test_shards_of_which_some_have_seen_a_topic_made_anew_go_on_in_that_one(log: _Log) -> None:
+    topic, onward = "events", Settings(on_gap="continue", shards=2)
+    log.broker.declare([TopicSpec(topic, 2)])
+    log.fill(0, 9, partition=0)
+    log.fill(50, 9, partition=1)
+    source = log.source(onward)
+    first, second = source.feeds()
+    cursors = [list(source.read(feed, None, Budget()))[-1].cursor for feed in (first, second)]
+    log.anew(2)
+    log.fill(100, 2, partition=0)
+    log.fill(150, 2, partition=1)
+    landed = _Read(list(source.read(first, cursors[0], Budget())))
+    assert landed.ids == [100, 101]
+    assert cursors[1] is not None
+    for known in ([landed.cursor, cursors[1]], [cursors[1], landed.cursor], [_without_identity(cursors[1])]):
+        joined = source.joined(second, [landed.cursor, *known])
+        assert joined.value["offsets"] == {"0": 2}
+        assert _Read(list(source.read(second, joined, Budget()))).ids == [150, 151]
 
 
 def test_a_topic_that_is_not_there_is_told_of_until_it_was_read(log: _Log) -> None:

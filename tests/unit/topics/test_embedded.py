@@ -41,6 +41,9 @@ class EmbeddedReaching(BrokerReaching):
     def open(self, place: Path) -> Broker:
         return EmbeddedBroker(place / "topics")
 
+    def remove(self, place: Path, topic: str) -> None:
+        shutil.rmtree(place / "topics" / topic)
+
     def lose(self, place: Path, topic: str) -> None:
         broker = self.open(place)
         assert broker.expire(topic, datetime.now(UTC) + LATER) > 0
@@ -499,7 +502,15 @@ class TestAround(EmbeddedReaching):
     def test_a_topic_describes_itself_in_json(self, tmp_path: Path) -> None:
         self.open(tmp_path).declare([TopicSpec("t", 2)])
         told = json.loads((tmp_path / "topics" / "t" / "topic.json").read_text())
-        assert told == {"partitions": 2, "retention_s": 604_800}
+        assert told == {"partitions": 2, "retention_s": 604_800, "id": self.open(tmp_path).identity("t")}
+
+    def test_a_topic_of_before_they_were_told_apart_stays_one(self, tmp_path: Path) -> None:
+        broker, topic = self.open(tmp_path), self.topic(tmp_path)
+        (tmp_path / "topics" / topic / "topic.json").write_text('{"partitions": 3, "retention_s": 604800}')
+        assert broker.identity(topic) is None
+        broker.declare([TopicSpec(topic, 4)])
+        assert self.open(tmp_path).identity(topic) is None
+        assert set(broker.bounds(topic)) == {0, 1, 2, 3}
 
 
 _MOUNTS = r"""

@@ -53,8 +53,8 @@ class TopicStream(StreamKeys):
     on_gap: Annotated[
         Literal["stop", "continue"],
         Field(
-            description="What to do when messages went before they were read: stop and say which, or go on with the"
-            " first one that is kept and tell how many are lost."
+            description="What to do when messages went before they were read, or the topic was made anew: stop and say"
+            " which, or go on with the first one that is there and tell what is lost."
         ),
     ] = "stop"
     tombstones: Annotated[

@@ -149,6 +149,10 @@ class Mirror:
             found.setdefault(partition, (offset, offset))
         return found
 
+    def identity(self, topic: str) -> str | None:
+        """Objects do not tell of which topic they were."""
+        return None
+
     def read(self, topic: str, offsets: Offsets, until: Offsets) -> Iterator[pa.RecordBatch]:
         """Of each partition that `until` names the messages from its offset on, object by object."""
         listed = self._found(topic)

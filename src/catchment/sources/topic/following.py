@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import pyarrow.compute as pc
@@ -36,11 +36,16 @@ class Reads(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """How far a topic was read: by partition the next offset, and the time of the last message that was read."""
+    """How far a topic was read: by partition the next offset, and the time of the last message that was read.
+
+    `identity` is what `Broker.identity` said; `anew` is when it was found that this topic is not the one before.
+    """
 
     topic: str
     offsets: Mapping[int, int] = field(default_factory=dict)
     instants: Mapping[int, str] = field(default_factory=dict)
+    identity: str | None = None
+    anew: str = ""
 
     @classmethod
     def of(cls, topic: str, since: Cursor | None, feed: str) -> Place:
@@ -52,28 +57,33 @@ class Place:
             message = f"{feed} was read from topic {told.get('topic')}; the project now says {topic}"
             raise ConfigError(message, hint="write the topic as it was, or land the other one under another name")
         offsets = {int(partition): offset for partition, offset in told["offsets"].items()}
-        return cls(topic, offsets, {int(partition): at for partition, at in told.get("at", {}).items()})
+        instants = {int(partition): at for partition, at in told.get("at", {}).items()}
+        return cls(topic, offsets, instants, told.get("id"), told.get("anew", ""))
 
     @classmethod
     def furthest(cls, places: Sequence[Place]) -> Place:
-        """Of several places in one topic, for each partition the one that lies furthest."""
+        """Of several places in one topic, for each partition the one that lies furthest; those in a topic that was
+        removed since do not count."""
+        newest = max(places, key=lambda place: (place.anew, place.identity or ""))
+        alive = [one for one in places if one.identity == newest.identity or not (one.identity or newest.anew)]
         offsets: dict[int, int] = {}
         instants: dict[int, str] = {}
-        for place in places:
+        for place in alive:
             for partition, offset in place.offsets.items():
                 if offset > offsets.get(partition, -1):
                     offsets[partition] = offset
                     instants.pop(partition, None)
                     if partition in place.instants:
                         instants[partition] = place.instants[partition]
-        return cls(places[0].topic, offsets, instants)
+        return replace(newest, offsets=offsets, instants=instants)
 
     def cursor(self) -> Cursor:
         """Partitions of which nothing was read are left out: they begin at 0."""
         offsets: dict[str, JSON] = {str(number): self.offsets[number] for number in sorted(self.offsets)}
         instants: dict[str, JSON] = {str(number): self.instants[number] for number in sorted(self.instants)}
         read = {number: offset for number, offset in offsets.items() if offset}
-        return Cursor({"topic": self.topic, "offsets": read, **({"at": instants} if instants else {})})
+        beside: dict[str, JSON] = {"at": instants, "id": self.identity, "anew": self.anew}
+        return Cursor({"topic": self.topic, "offsets": read, **{key: told for key, told in beside.items() if told}})
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,8 @@ class Following:
             time.sleep(seconds)
             return self._topic in self._broker.topics()
         bounds = self._broker.bounds(self._topic)
+        if self._is_another(self._broker.identity(self._topic), bounds):
+            return True
         begins = self._begin(self._of_ours(bounds), look=None)
         # What comes for other shards from now on wakes this one for nothing, once a read.
         others = {partition: until for partition, (_, until) in bounds.items()}
@@ -179,18 +191,50 @@ class Following:
         if self._is_first and self._topic not in self._broker.topics():
             return None
         bounds = dict(self._broker.bounds(self._topic))
-        for partition, offset in self._since.offsets.items():
-            if not self._is_ours(partition):
-                continue
-            _, until = bounds.get(partition, (0, 0))
-            if until < offset:
-                message = (
-                    f"{self._feed}: messages up to {offset - 1:,} of {self._topic}/{partition} have landed, and it now"
-                    f" ends before {until:,}"
-                )
-                hint = "it was made anew, or put back from an older copy: land it under another name"
-                raise DataError(message, hint=hint)
+        there = self._broker.identity(self._topic)
+        if self._is_another(there, bounds):
+            self._begin_anew()
+        elif lacking := self._lacking(bounds):
+            hint = (
+                "it was put back from an older copy, or made anew: bring a newer copy, or read again from an earlier"
+                f" place: catchment rewind {self._feed} --to-time, or --to-start"
+            )
+            raise DataError(lacking, hint=hint)
+        # A cursor of before topics were told apart takes the one that is there.
+        self._since = replace(self._since, identity=there or self._since.identity)
         return bounds
+
+    def _is_another(self, there: str | None, bounds: Mapping[int, tuple[int, int]]) -> bool:
+        """Whether the topic was removed and made anew since it was read. Of one that was read when nobody could tell,
+        that it ends before what has landed says so."""
+        known = self._since.identity
+        return there is not None and there != known and (known is not None or bool(self._lacking(bounds)))
+
+    def _lacking(self, bounds: Mapping[int, tuple[int, int]]) -> str:
+        """Which messages have landed that the topic does not have yet; empty where there are none."""
+        for partition, offset in self._since.offsets.items():
+            _, until = bounds.get(partition, (0, 0))
+            if self._is_ours(partition) and until < offset:
+                landed = f"{self._feed}: messages up to {offset - 1:,} of {self._topic}/{partition} have landed"
+                return f"{landed}, and it now ends before {until:,}"
+        return ""
+
+    def _begin_anew(self) -> None:
+        """Go on with the topic that has taken the place of the one that was read. Raises DataError where the stream
+        says stop."""
+        words = f"topic {self._topic} was made anew since it was read: what had not landed of the one before is lost"
+        if self._reads.on_gap == "stop":
+            hint = (
+                "go on with the new one from its beginning: on_gap: continue at the stream, at least for one run. What"
+                " has landed stays"
+            )
+            message = f"{self._feed}: {words}"
+            raise DataError(message, hint=hint)
+        before: dict[str, JSON] = {str(number): offset for number, offset in sorted(self._since.offsets.items())}
+        detail: dict[str, JSON] = {"stream": self._feed, "topic": self._topic, "landed": before}
+        self._lost.append(Notice("lost", f"{words}; the new one is read from its beginning", detail))
+        self._since = Place(self._topic, anew=datetime.now(UTC).isoformat())
+        self._next, self._instants = {}, {}
 
     def _is_ours(self, partition: int) -> bool:
         return partition % self._shards == self._shard
@@ -317,7 +361,7 @@ class Following:
                 yield messages
 
     def _place(self) -> Place:
-        return Place(self._topic, dict(self._next), dict(self._instants))
+        return replace(self._since, offsets=dict(self._next), instants=dict(self._instants))
 
     def _told(self) -> tuple[Notice, ...]:
         """What was lost and not told yet."""

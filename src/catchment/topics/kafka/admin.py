@@ -29,6 +29,9 @@ PATIENCE_S = 15.0
 _FIRST_S = 5.0  # who is there answers a first question sooner
 _KNOCK_S = 0.5
 
+# What a server that knows no numbers of topics says for one: all bits are 0.
+_NOBODY = "A" * 22
+
 _MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _RETENTION, _POLICY, _INSYNC = "retention.ms", "cleanup.policy", "min.insync.replicas"
 
@@ -42,6 +45,7 @@ class Admin:
         self._settings = settings
         self._words = words
         self._counts: dict[str, int] = {}  # of partitions, as they were last
+        self._identities: dict[str, str | None] = {}
 
     @cached_property
     def _client(self) -> AdminClient:
@@ -125,11 +129,17 @@ class Admin:
             described = self._client.describe_topics(TopicCollection([topic]))[topic]
             places = [TopicPartition(topic, number) for number in range(count)]
             asked = [self._listed(places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest())]
-            there = self._counts[topic] = len(self._result(described, topic).partitions)
+            told = self._result(described, topic)
+            there = self._counts[topic] = len(told.partitions)
+            self._identities[topic] = None if str(told.topic_id) == _NOBODY else str(told.topic_id)
             if there == count:
                 firsts, ends = (self._offsets(places, spec, first) for spec, first in asked)
                 return {number: (first, ends[number]) for number, first in firsts.items()}
             count = there
+
+    def identity(self, topic: str) -> str | None:
+        """As it was when its bounds were asked for last; None where they never were, and of servers before 2.8."""
+        return self._identities.get(topic)
 
     def _listed(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> tuple[OffsetSpec, Any]:
         """A question on its way."""

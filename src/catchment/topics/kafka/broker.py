@@ -6,6 +6,7 @@ committed is not seen.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,7 +86,10 @@ class KafkaBroker(Broker):
         return None
 
     def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        before = self._admin.identity(topic)
         found = self._admin.bounds(topic)
+        if before is not None and before != self._admin.identity(topic):
+            self._let_go()  # they stand in the topic that was
         self._looked[topic] = time.monotonic(), found
         return found
 
@@ -94,6 +98,12 @@ class KafkaBroker(Broker):
         at, found = self._looked.get(topic, (0.0, {}))
         is_told = until.keys() <= offsets.keys() & found.keys() and all(end <= found[n][1] for n, end in until.items())
         return found if is_told and time.monotonic() - at < _MOMENT_S else self.bounds(topic)
+
+    def identity(self, topic: str) -> str | None:
+        at, _ = self._looked.get(topic, (-math.inf, {}))
+        if time.monotonic() - at >= _MOMENT_S:
+            self.bounds(topic)
+        return self._admin.identity(topic)
 
     def expire(self, topic: str, now: datetime) -> int:
         """Kafka does so itself."""
@@ -228,13 +238,18 @@ class KafkaBroker(Broker):
         with self._lock:
             self._idle.append(reader)
 
-    def close(self) -> None:
+    def _let_go(self) -> None:
+        """Of the consumers that nobody uses."""
         with self._lock:
             idle, self._idle = self._idle, []
-            self.__dict__.pop("_producer", None)
-            self._admin.close()
         for reader in idle:
             reader.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self.__dict__.pop("_producer", None)
+            self._admin.close()
+        self._let_go()
 
 
 class _Delivered:

@@ -63,6 +63,24 @@ def layer_rules(project: Project) -> list[Problem]:
         return [Problem(file, words, line=int(line) if line.isdigit() else None, cure=error.hint)]
 
 
+def metrics(project: Project) -> list[Problem]:
+    """Where an expression of a live figure does not fit the types of its columns: an error, and a warning where only
+    some texts do not. Reads no row."""
+    if not project.live:
+        return []
+    from catchment.connected import Connected
+    from catchment.figures import misfits
+
+    findings, root = Findings(FILE), _root(project.folder)
+    for one in misfits(Connected.of(project)):
+        node = root
+        for key in ("live", one.metric, *one.key.split(".")):
+            node = None if node is None else node.get(key)
+        tell = findings.error if one.always else findings.warning
+        tell(node, one.message, cure=one.cure, key=f"live.{one.metric}.{one.key}")
+    return findings.problems
+
+
 def _has_models(folder: Path) -> bool:
     """Whether there is anything to compile; not every project in the making has models."""
     from catchment.gold.dbt import project_file
@@ -102,15 +120,19 @@ def _digest(content: bytes) -> str:
 
 def _contract_files(folder: Path) -> list[str]:
     """The contracts that silver tables name, whatever else is wrong with the project."""
-    findings = Findings(FILE)
-    text = decode((folder / FILE).read_bytes(), findings)
-    root = parse(text, findings) if text is not None else None
+    root = _root(folder)
     silver = root.get("silver") if root is not None else None
     files = {
         node.string("contract") or f"contracts/{table}.odcs.yaml": None
         for table, node in (silver.entries() if silver is not None else {}).items()
     }
     return [file for file in files if _is_file(folder / file)]
+
+
+def _root(folder: Path) -> Node | None:
+    findings = Findings(FILE)
+    text = decode((folder / FILE).read_bytes(), findings)
+    return parse(text, findings) if text is not None else None
 
 
 def _is_file(path: Path) -> bool:

@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from catchment.settings import resolve
 
 if TYPE_CHECKING:
     from catchment.interfaces import Engine, LiveStore
+    from catchment.live.rehearsal import Misfit
 
 APPLY = "catchment live apply --yes"
 
@@ -43,8 +44,8 @@ _FED_BY_ONE_ENGINE = 100
 
 @dataclass(frozen=True)
 class MetricStatus:
-    """A metric: how many silver commits its rows are behind, None where it has never been fed; and in which of its keys
-    the project says something else by now.
+    """A metric: how many silver commits its rows are behind, None where it has to be fed anew; and in which of its keys
+    the project says something else by now. With `reset` it was fed before, and the figures of then are served.
 
     Where a topic brings its rows, `lag` are the messages that are not taken yet, with the marks of their transactions,
     and `trouble` is what the store has lately met with when it read them.
@@ -56,6 +57,7 @@ class MetricStatus:
     differences: Sequence[str] = ()
     lag: int | None = None
     trouble: str | None = None
+    reset: bool = False
 
 
 def live_of(connected: Connected) -> Live:
@@ -100,7 +102,9 @@ def apply(connected: Connected, *, do: bool) -> Sequence[LiveDifference]:
         if not do:
             return store.apply(live, "show")
         with _alone(connected):
-            found = store.apply(live, "do")
+            found = store.apply(live, "show")
+            if found:
+                _applied(connected, live, found)
     finally:
         store.close()
     feed_once(connected)
@@ -131,6 +135,34 @@ def feed_table(connected: Connected, table: str) -> Fed | None:
             time.sleep(_FOLLOWED_EVERY_S)
     finally:
         feeder.close()
+
+
+def misfits(connected: Connected, metrics: Collection[str] | None = None) -> list[Misfit]:
+    """What of these metrics, of all without names, does not fit the types of its silver table; reads no row."""
+    from catchment.live.rehearsal import rehearse
+    from catchment.silver.conform import arrow_type
+
+    found: list[Misfit] = []
+    engine = connected.engine()
+    try:
+        for name, metric in connected.live.metrics.items() if metrics is None or metrics else ():
+            if metrics is None or name in metrics:
+                columns = connected.silver(metric.feed).contract.columns
+                schema = pa.schema([(column.name, arrow_type(column)) for column in columns])
+                types = {column.name: column.type for column in columns}
+                found += rehearse(metric, connected.project.live[name], schema, types, engine)
+    finally:
+        engine.close()
+    return found
+
+
+def _applied(connected: Connected, live: Live, found: Sequence[LiveDifference]) -> None:
+    """Make the store as the project says. Raises ConfigError where one of the metrics that it does not have yet cannot
+    be computed: nothing is changed then, and the others are served as they are."""
+    wrong = [one for one in misfits(connected, {one.name for one in found}) if one.always]
+    if wrong:
+        raise ConfigError("\n  ".join(map(str, wrong)), hint=wrong[0].cure)
+    connected.live_store.apply(live, "do")
 
 
 def rows_fed(step: str, fed: Fed) -> RowsFed:
@@ -203,8 +235,9 @@ class Feeder:
 
     def _begin(self) -> None:
         store = self._connected.live_store
-        if _differences(store, self._live):
-            store.apply(self._live, "do")
+        found = _differences(store, self._live)
+        if found:
+            _applied(self._connected, self._live, found)
         self._before, self._is_applied = store.progress(self._feed), True
         if self._taking is not None and self._before is not None:
             self._taking.store.take(self._feed)
@@ -349,6 +382,9 @@ def status(connected: Connected, *, topics: bool = True) -> list[MetricStatus]:
         said = store.apply(live, "show")
         behind = {name: _behind(connected, feed) for name, feed in live.feeds.items()}
         lags = {name: _topic(connected, feed) if topics else (None, None) for name, feed in live.feeds.items()}
+        reset = {
+            name for name, metric in live.metrics.items() if behind[metric.feed] is None and _is_there(store, name)
+        }
     finally:
         store.close()
     return [
@@ -358,14 +394,30 @@ def status(connected: Connected, *, topics: bool = True) -> list[MetricStatus]:
             behind[metric.feed],
             tuple(one.words for one in said if one.name == name and one.kind == "change"),
             *lags[metric.feed],
+            reset=name in reset,
         )
         for name, metric in live.metrics.items()
     ]
 
 
+def _is_there(store: LiveStore, metric: str) -> bool:
+    """Whether figures are served, be they of before."""
+    try:
+        store.query(f"SELECT 1 FROM live.{naming.quoted(metric)} LIMIT 0")
+    except ConfigError:
+        return False
+    return True
+
+
 def lacking(connected: Connected, table: str) -> int | None:
     """How many commits of a silver table, by its bare name, are not fed; None where none is. Reads no rows."""
     return _behind(connected, live_of(connected).feeds[table])
+
+
+def was_fed(connected: Connected, table: str) -> bool:
+    """Whether figures over a silver table, by its bare name, are served, be they of before."""
+    named = (name for name, metric in connected.live.metrics.items() if metric.feed == table)
+    return any(_is_there(connected.live_store, name) for name in named)
 
 
 def _behind(connected: Connected, feed: LiveFeed) -> int | None:
@@ -437,7 +489,9 @@ def recounted(connected: Connected, examples: int = 3) -> Iterator[Recounted]:
             feed = live.feeds[metric.feed]
             token = connected.live_store.progress(feed)
             if token is None:
-                message = f"live.{metric.name} has never been fed"
+                reset = _is_there(connected.live_store, metric.name)
+                why = "has to be fed anew, and serves the figures of before" if reset else "has never been fed"
+                message = f"live.{metric.name} {why}"
                 raise ConfigError(message, hint="catchment live feed")
             silver = connected.reads.open(naming.silver_table(metric.feed), token.version)
             if silver is None or silver.history(1)[0].at.isoformat() != token.at:

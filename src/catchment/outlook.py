@@ -265,9 +265,11 @@ class _Outlook:
             return Pending(step, True, f"stopped: {told}", choices=(figures.APPLY,))
         if waits:
             return Pending(step, True, _after(waits))
-        behind = figures.lacking(self.connected, step.name.partition(".")[2])
+        table = step.name.partition(".")[2]
+        behind = figures.lacking(self.connected, table)
         if behind is None:
-            return Pending(step, True, "never fed")
+            reset = figures.was_fed(self.connected, table)
+            return Pending(step, True, "to be fed anew" if reset else "never fed")
         commits = f"{behind:,} commit{'' if behind == 1 else 's'} of silver"
         return Pending(step, bool(behind), commits if behind else _NOTHING_NEW)
 

@@ -89,7 +89,8 @@ def live_figures(connected: Connected) -> LiveStatus | None:
         found = figures.status(connected, topics=False)
     except (CatchmentError, OSError) as error:
         return LiveStatus(store, problem=in_short(error, "live figures"))
-    return LiveStatus(store, [MetricStanding(one.metric, one.table, one.behind, one.differences) for one in found])
+    told = [MetricStanding(one.metric, one.table, one.behind, one.differences, one.reset) for one in found]
+    return LiveStatus(store, told)
 
 
 def versions(project: Project, target: str | None, table: str, limit: int | None = None) -> Sequence[TableVersion]:

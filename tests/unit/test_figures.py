@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from catchment import figures
 from catchment.cli.group import catchment as root
 from catchment.connected import Connected
-from catchment.errors import ConfigError
+from catchment.errors import ConfigError, DataError
 from catchment.project import load_project
 
 YAML = """
@@ -157,3 +157,55 @@ targets:
     )
     with pytest.raises(ConfigError, match="needs a broker that ClickHouse can read from"):
         figures.live_of(connected(shop))
+
+
+def also(shop: Path, metric: str) -> None:
+    text = (shop / "catchment.yaml").read_text(encoding="utf-8").rstrip("\n")
+    (shop / "catchment.yaml").write_text(f"{text}\n  {metric}\n", encoding="utf-8")
+
+
+def test_a_metric_that_does_not_fit_its_columns_is_not_applied(shop: Path) -> None:
+    arrive(shop, 1, "a,10")
+    figures.feed_once(connected(shop))
+    also(shop, "bad: {from: orders, where: \"total > 'abc'\", measures: {n: count(*)}}")
+    for attempt in (lambda: figures.feed_once(connected(shop)), lambda: figures.apply(connected(shop), do=True)):
+        with pytest.raises(ConfigError, match=r"live\.bad\.where: `total > 'abc'` does not fit") as refused:
+            attempt()
+        assert "total is number" in str(refused.value.hint)
+    assert [one.name for one in figures.apply(connected(shop), do=False)] == ["bad", "silver.orders"]
+    assert counted(shop) == (1, 10.0)
+
+
+def test_a_row_that_stops_all_figures_names_the_metric_that_cannot_be_computed(shop: Path) -> None:
+    also(shop, 'ids: {from: orders, measures: {n: "sum(cast(id as integer))"}}')
+    arrive(shop, 1, "1,10")
+    figures.feed_once(connected(shop))
+    arrive(shop, 2, "a,5")
+    with pytest.raises(DataError, match=r"^live\.ids: `CAST\(id AS INT\)` stops all figures .*'a'") as stopped:
+        figures.feed_once(connected(shop))
+    assert "try_cast" in str(stopped.value.hint)
+    assert counted(shop) == (1, 10.0)
+
+
+def test_a_metric_that_was_fed_and_is_to_be_fed_anew_is_told_from_one_that_never_was(shop: Path) -> None:
+    arrive(shop, 1, "a,10")
+    figures.feed_once(connected(shop))
+    also(shop, 'more: {from: orders, measures: {n: "sum(total + 1)"}}')
+    there = connected(shop)
+    there.live_store.apply(there.live, "do")
+    assert {one.metric: (one.behind, one.reset) for one in figures.status(there)} == {
+        "sold": (None, True),
+        "more": (None, False),
+    }
+    with pytest.raises(ConfigError, match="sold has to be fed anew"):
+        list(figures.recounted(there))
+    figures.feed_once(there)
+    assert {(one.behind, one.reset) for one in figures.status(there)} == {(0, False)}
+
+
+def test_a_measure_may_be_called_as_another_key(shop: Path) -> None:
+    also(shop, 'named: {from: orders, where: "total > 1", measures: {where: "sum(total + 1)"}}')
+    arrive(shop, 1, "a,10", "b,1")
+    figures.feed_once(connected(shop))
+    (row,) = figures.query(connected(shop), "select * from live.named").read_all().to_pylist()
+    assert row == {"where": 11.0}

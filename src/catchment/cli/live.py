@@ -10,7 +10,7 @@ import click
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
 from catchment.cli.terminal import note, out, out_json
 from catchment.errors import ConfigError
-from catchment.observe.words import aligned, plural
+from catchment.observe.words import aligned, figures_behind, plural
 
 if TYPE_CHECKING:
     from catchment.connected import Connected
@@ -164,11 +164,12 @@ def status(invocation: Invocation, target: str | None, as_json: bool) -> None:
 def as_value(one: MetricStatus) -> dict[str, Any]:
     """One metric of `live status --json`."""
     told = {"metric": one.metric, "table": one.table, "behind": one.behind, "differences": list(one.differences)}
+    told["reset"] = one.reset
     return told | ({} if one.lag is None else {"lag": one.lag, "trouble": one.trouble})
 
 
 def _cells(one: MetricStatus) -> tuple[str, str, str, str]:
-    behind = "never fed" if one.behind is None else "-" if one.behind == 0 else plural(one.behind, "commit")
+    behind = figures_behind(one.behind, reset=one.reset)
     return f"live.{one.metric}", one.table, behind, "-" if one.lag is None else f"{one.lag:,}"
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from catchment.errors import ConfigError
+from catchment.errors import ConfigError, DataError
+from catchment.live.metrics import metric_of
 from catchment.metric import DELETED, EXPIRES, LiveFeed
 from catchment.naming import HIDDEN, literal, quoted
 from catchment.records import ADDITIVE, Token
@@ -81,14 +82,15 @@ class Feeding:
             return None
         frame = None
         if why is None and before is not None:
-            frame, why = self._since(before, token)
-        with self._batches(self._all() if frame is None else frame) as rows:
+            with self._named():
+                frame, why = self._since(before, token)
+        with self._named(), self._batches(self._all() if frame is None else frame) as rows:
             taken = store.feed(self.feed, rows, token, anew=why is not None, since=before)
         return Fed(self.feed.name, taken, token, why)
 
     def all_into(self, store: Feeds, why: str) -> Fed:
         """Every row, in the place of those that are there."""
-        with self._batches(self._all()) as rows:
+        with self._named(), self._batches(self._all()) as rows:
             taken = store.feed(self.feed, rows, self.now, anew=True)
         return Fed(self.feed.name, taken, self.now, why)
 
@@ -216,6 +218,26 @@ class Feeding:
                             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
             yield pa.RecordBatchReader.from_batches(schema, batches())
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What cannot be computed of a row tells the metric that wants it computed."""
+        try:
+            yield
+        except (ConfigError, DataError) as error:
+            rows = self.engine.frame(self.silver.scan(hidden=True))
+            for name, sql in self.feed.columns.items():
+                metric = metric_of(name)
+                if metric is None or sql == quoted(name):
+                    continue
+                try:
+                    self.engine.fetch(_parsed(f"SELECT count({sql}) AS n FROM rows"), {"rows": rows})
+                except (ConfigError, DataError) as found:
+                    words = found.message.rpartition("Error: ")[2]
+                    message = f"live.{metric}: `{sql}` stops all figures over silver.{self.feed.name}: {words}"
+                    hint = "write try_cast(… as …), or try(…), which are null then: the figures are those of before"
+                    raise DataError(message, hint=hint) from error
+            raise
 
     def _all(self) -> Any:
         """Every row that is shown: a first feeding has nothing to put out."""

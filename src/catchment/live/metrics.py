@@ -74,8 +74,11 @@ def _metric(name: str, keys: Declared, table: SilverTable) -> tuple[Metric, dict
     def column(sql: str, called: str) -> str:
         plain = _plain(sql)
         own = None if plain is None else spelled.get(plain.lower())
-        chosen = own if own is not None else f"_{name}__{called}"
-        needed[chosen] = quoted(own) if own is not None else sql
+        chosen = own if own is not None else f"{computed_for(name)}{called}"
+        computed = quoted(own) if own is not None else sql
+        # A measure may be called `where`.
+        while needed.setdefault(chosen, computed) != computed:
+            chosen += "_"
         return chosen
 
     measures = []
@@ -100,6 +103,17 @@ def _metric(name: str, keys: Declared, table: SilverTable) -> tuple[Metric, dict
         told=keys.model_dump(by_alias=True, exclude_defaults=True),
     )
     return metric, needed
+
+
+def computed_for(metric: str) -> str:
+    """How columns of a feed begin that are computed for one metric alone."""
+    return f"_{metric}__"
+
+
+def metric_of(column: str) -> str | None:
+    """The metric that such a column is computed for; None for one of silver."""
+    metric, two, _ = column.removeprefix("_").partition("__")
+    return metric if two and column.startswith("_") else None
 
 
 def _plain(sql: str) -> str | None:

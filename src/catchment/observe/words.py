@@ -77,3 +77,10 @@ def aligned(rows: Iterable[Sequence[str]], *, right: frozenset[int] = frozenset(
         gap.join(pad(cell, widths[place], right=place in right) for place, cell in enumerate(row)).rstrip()
         for row in table
     ]
+
+
+def figures_behind(commits: int | None, *, reset: bool) -> str:
+    """How far a live figure is behind silver; None where all rows are to be taken."""
+    if commits is None:
+        return "to be fed anew" if reset else "never fed"
+    return plural(commits, "commit") if commits else "-"

@@ -92,7 +92,7 @@ def test_figures_follow_silver_from_run_to_run(shop: Path) -> None:
     }
     assert figures(shop) == [{**window, "orders": 2, "revenue": 17.0}]
     assert json.loads(call(shop, "live", "status", "--json").stdout) == [
-        {"metric": "sold", "table": "silver.orders", "behind": 0, "differences": []}
+        {"metric": "sold", "table": "silver.orders", "behind": 0, "differences": [], "reset": False}
     ]
 
 
@@ -109,7 +109,7 @@ def test_status_says_how_far_figures_are(shop: Path) -> None:
     assert "never fed" in call(shop, "status").stdout
     call(shop, "live", "feed")
     arrive(shop, 2, "c,1,2026-11-01T10:01:00Z,BR")
-    metric = {"metric": "sold", "table": "silver.orders", "behind": 1, "differences": []}
+    metric = {"metric": "sold", "table": "silver.orders", "behind": 1, "differences": [], "reset": False}
     live = json.loads(call(shop, "status", "--json").stdout)["live"]
     assert live == {"store": "duckdb", "metrics": [metric], "problem": None}
 
@@ -131,8 +131,9 @@ def test_a_changed_metric_is_shown_before_it_is_applied(shop: Path) -> None:
     edit(shop, "1 minute", "1 hour")
     planned = call(shop, "plan").stdout
     assert "stopped: live.sold: every: 1 minute -> 1 hour" in planned
-    assert "choose: catchment live apply --yes" in planned
-    assert "not as the project says: catchment live apply" in call(shop, "status").stdout
+    assert "choose: catchment" in planned
+    assert "live apply --yes" in planned
+    assert "not as the project says: catchment" in call(shop, "status").stdout
     refused = call(shop, "live", "feed")
     assert "live.sold: every: 1 minute -> 1 hour" in str(refused.exception)
     shown = call(shop, "live", "apply")
@@ -145,6 +146,24 @@ def test_a_changed_metric_is_shown_before_it_is_applied(shop: Path) -> None:
     assert "* silver.orders   other columns or keys" in call(shop, "live", "apply", "--yes").stdout
     assert figures(shop)[0]["revenue"] == 30.0
     assert 'VIEW live."sold"' in call(shop, "live", "apply", "--sql").stdout
+
+
+def test_a_metric_that_is_to_be_fed_anew_was_fed(shop: Path) -> None:
+    from catchment.connected import Connected
+    from catchment.project import load_project
+
+    call(shop, "live", "feed")
+    edit(shop, "sum(total)", "sum(total * 2)")
+    there = Connected.of(load_project(shop))
+    there.live_store.apply(there.live, "do")
+    assert "live.sold  silver.orders  to be fed anew" in call(shop, "live", "status").stdout
+    assert json.loads(call(shop, "live", "status", "--json").stdout)[0]["reset"] is True
+    assert "to be fed anew" in call(shop, "status").stdout
+    assert "to be fed anew" in call(shop, "plan").stdout
+    refused = str(call(shop, "compare", "live").exception)
+    assert "live.sold has to be fed anew, and serves the figures of before" in refused
+    call(shop, "live", "feed")
+    assert "live.sold  silver.orders  -" in call(shop, "live", "status").stdout
 
 
 def test_every_figure_is_held_against_a_recount(shop: Path) -> None:

@@ -16,7 +16,7 @@ from catchment.events import Noticed, RowsPublished
 from catchment.live.metrics import latest
 from catchment.records import MessageSchema, TopicSpec
 from catchment.refined.avro import AvroRows, schema
-from catchment.refined.continuing import allowed_orders, changed, choices
+from catchment.refined.continuing import allowed_orders, changed, choices, is_done
 from catchment.refined.messages import Outgoing, Refined, Rejects
 from catchment.refined.place import Place
 from catchment.refined.sending import Sending, Sent, here
@@ -130,7 +130,7 @@ class Publishing:
         if topic not in self.connected.broker.topics():
             return False
         place = Place.of(self.connected.broker.published(topic, name))
-        return place is not None and place.is_at(silver.progress().generation)
+        return place is not None and is_done(silver, place)
 
     def _told(self, one: _Open, sent: Sent) -> int:
         if sent.rows:
@@ -292,16 +292,14 @@ def standing(connected: Connected, table: str) -> Standing:
     if before is None:
         return Standing(f"silver.{table}", topic, generation, is_new=True, messages=0)
     behind = max(0, generation - before.sent)
-    stopped = None
-    if glance is not None and not (before.is_at(generation) and before.version == glance.pin.version):
-        stopped = _stopped(connected, table, before)
+    stopped = None if glance is None else _stopped(connected, table, before)
     return Standing(f"silver.{table}", topic, behind, False, before.order, stopped, before.messages)
 
 
 def _stopped(connected: Connected, table: str, before: Place) -> str | None:
     """Why publishing does not go on, told from silver's log."""
     silver = connected.lake.open(naming.silver_table(table))
-    if silver is None or (before.is_at(silver.progress().generation) and before.version <= silver.pin.version):
+    if silver is None or is_done(silver, before):
         return None
     return changed(silver, before, makes_several=connected.project.silver[table].refine is not None)
 

@@ -227,7 +227,7 @@ def test_the_command_prints_lines_or_json(small: Path) -> None:
     assert table["table"] == "silver.orders"
     assert [load["load"] for load in table["loads"]] == [9]
     told = run.invoke(command, ["--project", str(small), "quality", "others"])
-    assert (told.stdout, told.stderr.strip()) == ("", "no load so far: catchment run")
+    assert (told.stdout, told.stderr.strip()) == ("", f"no load so far: catchment --project {small} run")
     told = run.invoke(command, ["--project", str(small), "quality", "--env", "alice"])
     assert told.stdout.splitlines()[1].startswith("silver.orders")
 

@@ -27,9 +27,7 @@ def _asked(port: int, method: str, host: str | None) -> tuple[int, bytes]:
     return found
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.0.0.1:80", "localhost:1", "LOCALHOST", "[::1]:8", None]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost:1", "LOCALHOST", "[::1]:8", None])
 def test_this_machine_is_answered(host: str | None) -> None:
     with served(lambda place: ThreadingHTTPServer(place, _Told), ("127.0.0.1", 0), "") as server:
         assert _asked(server.server_address[1], "GET", host) == (200, b"told")

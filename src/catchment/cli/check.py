@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
-from catchment.cli.terminal import out, out_json
+from catchment.cli.terminal import out_json, out_words
 from catchment.errors import ConfigError, Problem, ProjectProblems
 from catchment.observe.words import aligned, plural
 
@@ -33,14 +33,14 @@ def check(invocation: Invocation, connect: bool, target: str | None, as_json: bo
     mistake with its file, line and cure. Warnings alone are no failure. With --connect, sources are asked where
     nothing is wrong with the project itself, and nothing is written.
     """
-    from catchment.check import check_project, layer_rules
+    from catchment.check import check_project, layer_rules, metrics
     from catchment.inspect import rehearsals
     from catchment.reading.declaration import FILE
 
     folder = invocation.folder()
     found_there = (folder / FILE).exists()
     try:
-        problems = list(check_project(folder, [rehearsals, layer_rules]))
+        problems = list(check_project(folder, [rehearsals, metrics, layer_rules]))
     except ProjectProblems as found:
         problems = list(found.problems)
     except ConfigError as found:
@@ -51,10 +51,10 @@ def check(invocation: Invocation, connect: bool, target: str | None, as_json: bo
     failed = any(problem.severity == "error" for problem in problems)
     outside = _found(folder, target, connect=connect) if (connect or target) and not failed else []
     if as_json:
-        out_json(as_value(problems, outside if connect else None))
+        out_json(as_value(problems, outside if connect else None), words=True)
     else:
         for line in [*lines(problems), *(connect_lines(outside) if connect and not failed else [])]:
-            out(line)
+            out_words(line)
     return 1 if failed or any(finding.severity == "error" for finding in outside) else 0
 
 

@@ -10,12 +10,14 @@ import click
 from catchment.cli.invocation import Invocation, examples, json_option, target_name, target_option
 from catchment.cli.terminal import note, out, out_json
 from catchment.errors import ConfigError
+from catchment.naming import LAYERS, LIVE, did_you_mean
 from catchment.observe.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from catchment.answers import Compared, RowPair
+    from catchment.project import Project
 
 DIFFERENT = 1
 
@@ -69,6 +71,7 @@ def compare(
     from catchment.compare import compare as compared
 
     project = invocation.load()
+    _refuse_unknown(tables, project)
     one = target_name(project, target)
     against = target_name(project, other if other is not None else one.partition("@")[0])
     if one == against:
@@ -86,6 +89,19 @@ def compare(
     else:
         note(f"{plural(len(found), 'table')}: {len(found) - len(differing):,} equal, {len(differing):,} not.")
     return DIFFERENT if differing else 0
+
+
+def _refuse_unknown(tables: Sequence[str], project: Project) -> None:
+    """Raises ConfigError for a word that is no layer; a table's name has a layer, and is looked for in both places."""
+    for name in tables:
+        if "." in name or name in LAYERS:
+            continue
+        if name == LIVE:
+            message = "live figures are compared by themselves"
+            raise ConfigError(message, hint="catchment compare live")
+        message = f"there is nothing called {name} to compare"
+        cure = did_you_mean(name, [LIVE, *LAYERS, *(f"silver.{table}" for table in project.silver)])
+        raise ConfigError(message, hint=cure or "name a table such as silver.users, a layer such as silver, or live")
 
 
 def lines(table: Compared, one: str, other: str) -> list[str]:

@@ -67,7 +67,7 @@ START = "2026-11-21"
 )
 @click.option("--now", is_flag=True, help="Clicks happen when they are sent.")
 @click.option("--resume", is_flag=True, help="Go on behind what is there.")
-@click.option("--from-ordinal", "first", type=click.IntRange(min=0), help="Begin there, whatever is there.")
+@click.option("--from-ordinal", "first", type=click.IntRange(0, 10**12), help="Begin there, whatever is there.")
 @click.option("--late", type=float, default=0.0, help="So many clicks (0-1) are sent 200 to 10,000 ordinals late.")
 @click.option("--out-of-order", type=float, default=0.0, help="So many are sent 1 to 50 ordinals late.")
 @click.option("--duplicates", type=float, default=0.0, help="So many are sent twice.")
@@ -200,19 +200,29 @@ def _serve(url: str, days: int, seed: int, *, as_json: bool) -> None:
     from catchment.generate.faces import shop_server
     from catchment.generate.shop import generate_shop
 
-    parts = urlsplit(url)
-    if parts.hostname not in _LOCAL or parts.path.strip("/"):
+    host, port = _listened_at(url)
+    if host not in _LOCAL or urlsplit(url).path.strip("/"):
         message = f"the shop's API is served on this machine only, not at {url}"
         raise ConfigError(message, hint="write http://127.0.0.1:8099")
     with tempfile.TemporaryDirectory(prefix="catchment-shop-") as folder, stoppable("stopping") as stop:
         note(f"Making {plural(days, 'day')} of the shop …")
         generate_shop(Path(folder), days=days, seed=seed)
-        with _listening(shop_server(Path(folder), seed=seed, port=parts.port or 0)) as server:
+        with _listening(shop_server(Path(folder), seed=seed, port=port)) as server:
             if as_json:
                 out_json({"url": server.url, "days": days, "seed": seed})
             else:
                 out(f"Serving the shop at {server.url}: /graphql (reviews), /v1/rates, /v1/shipments. Ctrl-C ends it.")
             stop.wait()
+
+
+def _listened_at(url: str) -> tuple[str | None, int]:
+    """Host and port, 0 for any port that is free. Raises ConfigError for what is no address."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port or 0
+    except ValueError as error:
+        message = f"--into {url} is no address: {str(error).lower()}"
+        raise ConfigError(message, hint="write http://127.0.0.1:8099") from None
 
 
 @contextmanager

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # How many clicks a second there are in the shop's own time where they are sent as fast as it goes.
 _FASTEST = Fraction(1000)
 
+# So much a second, or that slowly: beyond it the shop's time has no microseconds or no dates.
+_MOST = Fraction(10**9)
+
 _RATE = re.compile(r"\s*(?P<number>[0-9]+(\.[0-9]+)?)\s*/\s*(?P<unit>s|sec|second|m|min|minute|h|hour)\s*")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -65,7 +68,7 @@ def go_on(invocation: Invocation, asked: Asked, *, as_json: bool) -> None:
     try:
         first = _first(invocation, asked, sink, place)
         if asked.start is None:
-            sink.shop = shop.beginning(first, now)
+            sink.shop = _beginning(shop, first, now)
         if asked.resume:
             sink.mend(first)
         spoken = "as fast as it goes" if rate is None else asked.rate
@@ -80,6 +83,15 @@ def go_on(invocation: Invocation, asked: Asked, *, as_json: bool) -> None:
     _say(standing, place, as_json=as_json)
 
 
+def _beginning(shop: Endless, first: int, now: datetime) -> Endless:
+    """The shop whose click `first` happens now."""
+    try:
+        return shop.beginning(first, now)
+    except OverflowError:
+        message = f"with click {first:,} now, the first one would lie before the year 1"
+        raise ConfigError(message, hint="a smaller --from-ordinal, a faster --rate, or --start") from None
+
+
 def _per_second(text: str) -> Fraction | None:
     """`120/min` as a number a second, None for `max`."""
     if text.strip() == "max":
@@ -88,7 +100,13 @@ def _per_second(text: str) -> Fraction | None:
     if found is None or not Fraction(found["number"]):
         message = f"--rate {text} is no rate"
         raise ConfigError(message, hint="write 120/min, 1000/s, 10/hour or max")
-    return Fraction(found["number"]) / _UNITS[found["unit"][0]]
+    rate = Fraction(found["number"]) / _UNITS[found["unit"][0]]
+    if not 1 / _MOST <= rate <= _MOST:
+        message = f"--rate {text} is too {'fast' if rate > 1 else 'slow'}"
+        raise ConfigError(
+            message, hint="write max for as fast as it goes" if rate > 1 else "write 10/hour, for example"
+        )
+    return rate
 
 
 def _length(text: str | None) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from catchment import __version__
+from catchment.cli import hints
 from catchment.cli.invocation import Invocation, examples
 from catchment.naming import did_you_mean
 
@@ -69,4 +70,5 @@ def catchment(context: click.Context, project: Path | None, debug: bool, no_colo
         # A step that fails by a bug of ours ends its own part of a run only; its traceback is logged.
         logging.basicConfig(stream=sys.stderr, format="%(message)s")
         logging.getLogger("catchment").setLevel(logging.DEBUG)
+    hints.begin(context.invoked_subcommand, None if project is None else str(project))
     context.obj = Invocation(project_folder=project, debug=debug, no_colour=no_color)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from catchment.cli import hints
 
 if TYPE_CHECKING:
     from catchment.project import Project
@@ -45,9 +46,8 @@ class Invocation:
         return find_project(Path.cwd())
 
     def command(self, words: str) -> str:
-        """How to call `catchment <words>` for the same project, for hints."""
-        where = f"--project {shlex.quote(str(self.project_folder))} " if self.project_folder is not None else ""
-        return f"catchment {where}{words}"
+        """How to call `catchment <words>` for the same project, target and environment."""
+        return hints.named(f"catchment {words}")
 
     @property
     def colour(self) -> bool:
@@ -79,6 +79,7 @@ def target_option(command: Command) -> Command:
 
     @functools.wraps(command)
     def placed(*given: Any, target: str | None, environment: str | None, **options: Any) -> Any:
+        hints.at(target, environment)
         place = target if environment is None else f"{target or ''}@{environment}"
         return command(*given, target=place, **options)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, select_option, target_name, target_option
-from catchment.cli.terminal import out, out_json
+from catchment.cli.terminal import out, out_json, out_words
 from catchment.observe.words import aligned, pad, plural
 from catchment.observe.words import seconds as duration
 
@@ -52,13 +52,13 @@ def plan(
     if as_json:
         steps_ = [as_value(one) for one in found]
         told = {"differences": list(declared), "error": None if error is None else error.message}
-        out_json({"project": project.name, "target": name, "steps": steps_, "topics": told})
+        out_json({"project": project.name, "target": name, "steps": steps_, "topics": told}, words=True)
     else:
         out(f"{project.name} · target {name}")
         for line in lines(found, _paces(project.folder, name, found)):
-            out(line)
+            out_words(line)
         for line in topic_lines(declared, error):
-            out(line)
+            out_words(line)
     if error is not None or any(one.error for one in found) or (exit_code and any(one.choices for one in found)):
         context.exit(1)
 

@@ -43,6 +43,7 @@ def publish(
     """
     from catchment import publishing
     from catchment.connected import Connected
+    from catchment.refined.continuing import OTHER_ROWS
 
     _refuse_together(tables, from_now=from_now, again=again, show=show)
     connected = Connected.of(invocation.load(), target)
@@ -58,10 +59,10 @@ def publish(
     for name in chosen:
         with publishing.opened(connected, name, heard) as one:
             if order is not None:
-                skipped = publishing.standing(connected, name).behind
+                before = publishing.standing(connected, name)
                 one.move(order)
                 if order == "from-now":
-                    over = plural(skipped, "commit")
+                    over = "all" if before.stopped in OTHER_ROWS else plural(before.behind, "commit")
                     note(f"silver.{name} goes on behind what is there; passed over: {over} of silver")
             one.once()
     heard.tell(as_json=as_json)
@@ -104,7 +105,7 @@ class _Heard:
 def _show(found: Sequence[Standing], *, as_json: bool) -> None:
     if as_json:
         names = ("table", "topic", "behind", "is_new", "order", "stopped", "choices", "messages")
-        out_json([{name: getattr(one, name) for name in names} for one in found])
+        out_json([{name: getattr(one, name) for name in names} for one in found], words=True)
         return
     for line in aligned([("table", "topic", "behind"), *((one.table, one.topic, _behind(one)) for one in found)]):
         out(line)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catchment.cli.hints import named
 from catchment.cli.invocation import Invocation, examples, target_option
 from catchment.cli.terminal import note
 
@@ -62,7 +63,7 @@ def receive(invocation: Invocation, listen: str, sources: Sequence[str], target:
 def _lines() -> Callable[[Event], None]:
     from catchment.observe.jsonl import JsonLines
 
-    return JsonLines(sys.stdout).on
+    return JsonLines(sys.stdout, named=named).on
 
 
 def _said(event: Event) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from catchment.cli.hints import named
 from catchment.cli.invocation import Invocation, examples, select_option, target_option
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note
@@ -132,10 +133,10 @@ def execute(
         bars=bars,
         colour=invocation.colour,
         columns=shutil.get_terminal_size().columns if bars else None,
-        program=invocation.command("").rstrip(),
+        named=named,
     )
     with stoppable() as stop, told as console:
-        listener = JsonLines(sys.stdout) if as_json else console
+        listener = JsonLines(sys.stdout, named=named) if as_json else console
         outcome = run_steps(
             project, target, steps, listeners=[listener, history, *beside], jobs=jobs, orders=orders, stop=stop
         )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, limit_option, target_option
-from catchment.cli.terminal import out, out_json
-from catchment.observe.words import aligned, instant, plural, seconds, share
+from catchment.cli.terminal import out_json, out_words
+from catchment.observe.words import aligned, figures_behind, instant, plural, seconds, share
 
 if TYPE_CHECKING:
     from catchment.answers import GoldStatus, LastRun, LiveStatus, PublishedStatus, Status, TableStatus, TableVersion
@@ -67,9 +67,9 @@ def status(
         kept = find_versions(project, target, table, limit)
         told = [] if as_json else version_lines(kept)
     if as_json:
-        out_json(found if table is None else kept)
+        out_json(found if table is None else kept, words=True)
     for line in told:
-        out(line)
+        out_words(line)
     return int(damaged)
 
 
@@ -129,7 +129,7 @@ def _live(found: LiveStatus | None) -> list[str]:
         (
             f"live.{one.metric}",
             one.table,
-            "never fed" if one.behind is None else plural(one.behind, "commit") if one.behind else "-",
+            figures_behind(one.behind, reset=one.reset),
         )
         for one in found.metrics
     ]

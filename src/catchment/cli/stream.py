@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from catchment.cli.hints import named
 from catchment.cli.invocation import Invocation, examples, select_option, target_option
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note
@@ -75,7 +76,8 @@ def stream(
     history = History(project.folder, report=lambda message: note(f"note: {message}"))
     redraw = sys.stderr.isatty() and not as_json
     columns = shutil.get_terminal_size().columns if redraw else None
-    told = JsonLines(sys.stdout) if as_json else StreamConsole(sys.stderr, redraw=redraw, columns=columns)
+    shown = StreamConsole(sys.stderr, redraw=redraw, columns=columns, named=named)
+    told = JsonLines(sys.stdout, named=named) if as_json else shown
     # On a terminal the cursor stands behind how it stands.
     with stoppable(("\n" if redraw else "") + "stopping after this commit") as stop:
         chosen = steps(project, target, select)

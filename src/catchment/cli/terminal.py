@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from catchment.cli import hints
 from catchment.settings import redact
 
 if TYPE_CHECKING:
@@ -24,14 +25,20 @@ def out(text: str = "") -> None:
     click.echo(redact(text))
 
 
+def out_words(text: str) -> None:
+    """A line of data that may name commands: they are for the place that the call is about."""
+    out(hints.named(text))
+
+
 def note(text: str = "") -> None:
     """A line for people."""
-    click.echo(redact(text), err=True)
+    click.echo(redact(hints.named(text)), err=True)
 
 
-def out_json(value: Any, *, indent: int | None = 2) -> None:
-    """One JSON document on stdout."""
-    out(json.dumps(plain(value), ensure_ascii=False, indent=indent))
+def out_json(value: Any, *, indent: int | None = 2, words: bool = False) -> None:
+    """One JSON document on stdout; with `words`, which no rows of users may have, commands in it as `out_words` has."""
+    told = hints.named_value(plain(value)) if words else plain(value)
+    out(json.dumps(told, ensure_ascii=False, indent=indent))
 
 
 def styled(text: str, *, fg: str | None = None, bold: bool = False) -> str:

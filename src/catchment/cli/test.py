@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from catchment.cli.hints import named
 from catchment.cli.invocation import Invocation, examples, json_option
 from catchment.cli.terminal import out, out_json
 from catchment.observe.words import plural, seconds
@@ -51,7 +52,7 @@ def lines(trial: Trial) -> list[str]:
     told = [f"{'ok    ' if trial.passed else 'FAILED'}  {trial.case} ({', '.join([*figures, seconds(trial.seconds)])})"]
     if trial.problem is not None:
         told += [f"  {line}" for line in trial.problem.splitlines()]
-        told += [f"  hint: {trial.hint}"] if trial.hint is not None else []
+        told += [f"  hint: {named(trial.hint)}"] if trial.hint is not None else []
     told += _some([f"missing     {_row(row)}" for row in trial.missing])
     told += _some([f"unexpected  {_row(row)}" for row in trial.unexpected])
     for difference in trial.different[:_SHOWN]:
@@ -94,7 +95,7 @@ def as_value(trial: Trial) -> dict[str, Any]:
         "rejected": trial.rejected,
         "seconds": trial.seconds,
         "problem": trial.problem,
-        "hint": trial.hint,
+        "hint": trial.hint and named(trial.hint),
         "missing": trial.missing,
         "unexpected": trial.unexpected,
         "different": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
@@ -130,7 +130,7 @@ class _Totals:
 
 class Console(Listener):
     """Writes to `stream`. `names` are the steps' names, for the width of their column; `bars` wants a terminal.
-    `columns` is the terminal's width, None where there is none; `program` is how hints call us.
+    `columns` is the terminal's width, None where there is none; `named` is how commands are told.
 
     Use it as a context manager, or call `close`: the terminal is given back then, also after Ctrl-C.
     """
@@ -143,10 +143,10 @@ class Console(Listener):
         bars: bool = False,
         colour: bool = False,
         columns: int | None = None,
-        program: str = "catchment",
+        named: Callable[[str], str] = str,
     ) -> None:
         self._stream = stream
-        self._program = program
+        self._named = named
         self._width, self._detail = _widths(max((len(name) for name in names), default=0), columns)
         self._bars = bars
         self._colour = colour
@@ -338,11 +338,9 @@ class Console(Listener):
         most = sorted(self.totals.rejected.items(), key=lambda found: -found[1])
         for table, rows in most[:_MOST_HINTS]:
             was = "was" if rows == 1 else "were"
-            self._say(
-                (f"  {plural(rows, 'row')} of {table} {was} rejected: {self._program} quarantine show {table}", "")
-            )
+            self._say((f"  {plural(rows, 'row')} of {table} {was} rejected: catchment quarantine show {table}", ""))
         if len(most) > _MOST_HINTS:
-            self._say((f"  more tables have rejected rows: {self._program} quarantine list", ""))
+            self._say(("  more tables have rejected rows: catchment quarantine list", ""))
 
     # Bars.
 
@@ -366,7 +364,7 @@ class Console(Listener):
 
     def _say(self, *pieces: Piece) -> None:
         """One line; above the bars where there are some."""
-        clean = [(redact(text), style) for text, style in pieces]
+        clean = [(redact(self._named(text)), style) for text, style in pieces]
         if self._progress is None and not self._colour:
             self._stream.write("".join(text for text, _ in clean).rstrip() + "\n")
             self._stream.flush()
@@ -417,7 +415,8 @@ def _some(number: int, word: str, *, plain: str | None = None) -> str:
 
 def _one_line(message: str) -> str:
     line = " ".join(message.split())
-    return line if len(line) <= _LONGEST_NOTE else line[: _LONGEST_NOTE - 1] + "…"
+    # A command that is cut off is no cure.
+    return line if len(line) <= _LONGEST_NOTE or "catchment " in line else line[: _LONGEST_NOTE - 1] + "…"
 
 
 def _restored(event: TableRestored) -> str:

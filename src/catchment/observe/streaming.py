@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TextIO
 
@@ -32,10 +33,19 @@ _LOG_EVERY_S = 10.0
 
 
 class StreamConsole(Listener):
-    """Writes to `stream`. With `redraw`, which wants a terminal, how it stands is drawn over the last."""
+    """Writes to `stream`. With `redraw`, which wants a terminal, how it stands is drawn over the last; `named` is how
+    commands are told."""
 
-    def __init__(self, stream: TextIO, *, redraw: bool = False, columns: int | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        redraw: bool = False,
+        columns: int | None = None,
+        named: Callable[[str], str] = str,
+    ) -> None:
         self._stream = stream
+        self._named = named
         self._redraw = redraw
         self._columns = columns or 80
         self._drawn = False
@@ -137,7 +147,7 @@ class StreamConsole(Listener):
 
     def _line(self, text: str) -> None:
         """A line that stays."""
-        self._stream.write(("\r\x1b[2K" if self._drawn else "") + redact(text) + "\n")
+        self._stream.write(("\r\x1b[2K" if self._drawn else "") + redact(self._named(text)) + "\n")
         self._stream.flush()
         self._drawn = False
 

@@ -14,18 +14,38 @@ if TYPE_CHECKING:
     from catchment.refined.place import Place
 
 
+# The rows of these tables count from the beginning: an id that readers know is that of another row.
+_MADE_ANEW = "the table was put back or made anew, and its ids name other rows now"
+_ANOTHER = "it is another table, and its ids name other rows"
+OTHER_ROWS = frozenset({_MADE_ANEW, _ANOTHER})
+
+
+def is_done(table: Table, before: Place) -> bool:
+    """Whether all that the table has is published. One that was made anew may have as many commits: when one was made
+    tells them apart, as far as the log goes."""
+    count = table.pin.version - before.version
+    if count < 0 or not before.is_at(table.progress().generation):
+        return False
+    told = table.history(count + 1)
+    return len(told) <= count or told[-1].at.isoformat() == before.at
+
+
 def changed(table: Table, before: Place, *, makes_several: bool = False) -> str | None:
     """Why rows that were published may not be what they were, None where they are. `makes_several` says that one row of
     bronze may have become several."""
     version = table.pin.version
-    if before.version > version or not table.descends(before.generation):
-        return "the table was put back"
+    if before.version > version:
+        return _MADE_ANEW
+    if not table.descends(before.generation):
+        # A restore of ours says which commits it cut off, and their numbers do not come again.
+        restored = any(first <= before.generation <= last for first, last in table.progress().cut_off)
+        return "the table was put back" if restored else _MADE_ANEW
     count = version - before.version
     told = table.history(count + 1)
     if len(told) <= count:
         return None if _is_whole(table, before) else "it is so much later that nobody knows what was done since"
     if told[-1].at.isoformat() != before.at:
-        return "it is another table"
+        return _ANOTHER
     # A replay only adds rows, unless one row of bronze becomes several, of which some are there.
     allowed = allowed_orders(makes_several=makes_several)
     done = {commit.operation for commit in told[:-1]} - allowed
@@ -46,9 +66,14 @@ def _is_whole(table: Table, before: Place) -> bool:
     return progress.definition == before.definition and first is not None and first <= before.generation
 
 
-def cure(table: str) -> str:
-    """The two ways to go on, in words."""
+def cure(table: str, why: str) -> str:
+    """The two ways to go on, in words; `why` is what `changed` says."""
     from_now, again = choices(table)
+    if why in OTHER_ROWS:
+        return (
+            "readers that keep ids have to begin anew, or give them a new topic (`publish` of the table in"
+            f" catchment.yaml). In this topic, all of it: {again}   ·   only what comes from now on: {from_now}"
+        )
     return f"go on behind what is there: {from_now}   ·   publish all of it again, under the same ids: {again}"
 
 

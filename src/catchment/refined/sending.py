@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from catchment.errors import ConfigError
 from catchment.naming import quoted
 from catchment.records import Message, Scan
-from catchment.refined.continuing import changed, cure
+from catchment.refined.continuing import changed, cure, is_done
 from catchment.refined.place import ORDER, Place
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Sending:
             return self._finish(before)
         start, left, count = before or Place(sent=0, messages=0), list[Message](), 0
         if before is not None:
-            if before.is_at(now.generation) and before.version <= now.version:
+            if is_done(self.table, before):
                 return Sent(0, now.generation)
             self.refuse()
             if self.displaces:
@@ -162,7 +162,7 @@ class Sending:
 
     def _stopped(self, why: str) -> ConfigError:
         message = f"{self.table.name} cannot be published into {self.outgoing.topic} any further: {why}"
-        return ConfigError(message, hint=cure(str(self.table.name)))
+        return ConfigError(message, hint=cure(str(self.table.name), why))
 
     def _tell_gone(self, before: Place, now: Place) -> tuple[Place, list[Message], int]:
         """Publish which rows have left the table since, in transactions of their own but for the last of them, which go

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from catchment.errors import ConfigError, RetryableError
+from catchment.errors import CatchmentError, ConfigError, FatalError, RetryableError
 from catchment.metric import DELETED, EXPIRES, VERSION, LiveFeed, Metric, figures
 from catchment.naming import LIVE, literal, quoted
 from catchment.records import Token
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # A database is named after its file, and views name it.
 _FILE = "live_store.duckdb"
 _PATIENCE_S = 10.0
+# What DuckDB says of a file that it cannot read: none of its own, damaged, cut off.
+_BROKEN = ("not a valid DuckDB database file", "Corrupt database file", "Could not read enough bytes", "INTERNAL Error")
 _WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
 
 
@@ -106,6 +108,8 @@ class DuckDBLiveStore(AppliedStore):
                     message = "a query only reads"
                     raise ConfigError(message, hint="begin with select")
                 found: pa.Table = connection.execute(sql).to_arrow_table()
+            except duckdb.IOException:
+                raise
             except duckdb.Error as error:
                 raise _explained(error, connection) from error
         return pa.RecordBatchReader.from_batches(found.schema, found.to_batches())
@@ -154,19 +158,38 @@ class DuckDBLiveStore(AppliedStore):
             try:
                 connection = duckdb.connect(str(self._path), read_only=read_only, config=self._settings)
                 break
-            except (duckdb.IOException, duckdb.ConnectionException) as error:
-                # Within one process it is not a lock: a file is open for reading or for writing.
-                taken = "lock" in str(error) or "different configuration" in str(error)
-                if not taken or time.monotonic() > until:
-                    message = f"the live store {self._path} cannot be opened: {str(error).partition(chr(10))[0]}"
-                    hint = "another program may hold it open: close that one, or try again"
-                    raise RetryableError(message, hint=hint) from error
+            except duckdb.Error as error:
+                if not self._is_taken(error) or time.monotonic() > until:
+                    raise self._unopened(error) from error
                 time.sleep(0.02)
         try:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
+        except (duckdb.IOException, duckdb.InternalException) as error:
+            raise self._unopened(error) from error
         finally:
             connection.close()
+
+    def _is_taken(self, error: duckdb.Error) -> bool:
+        """Whether the file may be free in a moment. Within one process there is no lock: it is open for reading or for
+        writing. A file of no bytes is being made."""
+        if "Could not set lock" in str(error) or "different configuration" in str(error):
+            return True
+        with suppress(OSError):
+            return self._path.stat().st_size == 0
+        return False
+
+    def _unopened(self, error: duckdb.Error) -> CatchmentError:
+        words = str(error).partition("\n")[0]
+        message = f"the live store {self._path} cannot be read: {words}"
+        if "Permission denied" in words or "Is a directory" in words or "Read-only file system" in words:
+            return FatalError(message, hint=f"who runs this has to be let read and write {self._path} and its folder")
+        if any(sign in words for sign in _BROKEN):
+            return FatalError(message, hint=f"remove {self._path}: catchment live feed makes it anew from silver")
+        hint = "another program may hold it open: close that one, or try again"
+        if not self._is_taken(error):
+            hint = "look at the free space and at what lies there, then try again"
+        return RetryableError(message, hint=hint)
 
 
 def _take(connection: duckdb.DuckDBPyConnection, feed: LiveFeed, table: str, batch: pa.RecordBatch) -> int:

@@ -26,6 +26,9 @@ from catchment.topics.embedded import EmbeddedBroker
         ("sqlite:///shop.db", "nothing puts the shop into sqlite", "there are postgres, mongodb, redis"),
         ("http://0.0.0.0:8099", "served on this machine only", "write http://127.0.0.1:8099"),
         ("http://127.0.0.1:8099/shop", "served on this machine only", "write http://127.0.0.1:8099"),
+        ("http://127.0.0.1:99999", "is no address: port out of range", "write http://127.0.0.1:8099"),
+        ("http://localhost:abc", "is no address", "write http://127.0.0.1:8099"),
+        ("http://[::1", "is no address", "write http://127.0.0.1:8099"),
         ("ftp://me:secret@somewhere", "nothing puts the shop into ftp://…", "write topics, postgresql://"),
         ("topic", "nothing puts the shop into topic", "did you mean `topics`?"),
         ("nowhere", "nothing puts the shop into nowhere", "write topics, postgresql://"),
@@ -43,6 +46,11 @@ def test_a_place_that_does_not_do_is_told_with_what_does(url: str, message: str,
     with pytest.raises(ConfigError) as raised:
         CliRunner().invoke(catchment, ["generate", "--into", url, "--rate", "1/s"], catch_exceptions=False)
     assert "secret" not in str(raised.value)
+
+
+def test_an_ordinal_has_a_last_one() -> None:
+    found = CliRunner().invoke(catchment, ["generate", "--from-ordinal", "9223372036854775807"])
+    assert (found.exit_code, "not in the range" in found.output) == (2, True)
 
 
 def test_a_port_that_is_taken_is_told() -> None:
@@ -135,6 +143,9 @@ def test_a_shop_that_goes_on_stops_cleanly(project: Path) -> None:
     [
         (["--rate", "fast"], "--rate fast is no rate"),
         (["--rate", "0/s"], "is no rate"),
+        (["--rate", "99999999999999999999999/s"], "is too fast"),
+        (["--rate", "0.00000000000000000000001/h"], "is too slow"),
+        (["--now", "--from-ordinal", "1000000000000"], "would lie before the year 1"),
         (["--for", "soon"], "--for soon is no length of time"),
         (["--start", "5"], "--start 5 is no time"),
         (["--start", "tomorrow"], "--start tomorrow is no time"),

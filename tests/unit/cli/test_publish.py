@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_after_an_order_somebody_says_how_it_goes_on(shop: Path) -> None:
 def _says_that_it_stopped(shop: Path) -> None:
     """Whoever asks before the next run is told why and what to do."""
     why = "rows of older commits were changed (rebuild)"
-    choices = [f"catchment publish silver.orders {order}" for order in ("--from-now", "--again")]
+    choices = [f"catchment --project {shop} publish silver.orders {order}" for order in ("--from-now", "--again")]
     shown = call(shop, "publish", "--show")
     assert "stopped" in shown.stdout
     assert why in shown.stderr
@@ -110,6 +111,40 @@ def _says_that_it_stopped(shop: Path) -> None:
     (step,) = [one for one in steps if one["kind"] == "publish"]
     assert (step["words"], step["choices"]) == (f"stopped: {why}", choices)
     assert f"not published any further: {why}" in call(shop, "status").stdout
+
+
+@pytest.mark.parametrize(
+    ("commits", "why"),
+    [
+        (1, "the table was put back or made anew, and its ids name other rows now"),
+        (2, "it is another table, and its ids name other rows"),
+        (3, "it is another table, and its ids name other rows"),
+    ],
+)
+def test_ids_of_a_table_that_was_made_anew_name_other_rows(shop: Path, commits: int, why: str) -> None:
+    arrive(shop, 2, "c")
+    call(shop, "publish")
+    shutil.rmtree(shop / "lake")
+    for number in range(3, 3 + commits - 1):
+        call(shop, "run", "--select", "bronze", "--select", "silver.orders")
+        (shop / f"rows/{number}.csv").write_text("id\nd\n", encoding="utf-8")
+    call(shop, "run", "--select", "bronze", "--select", "silver.orders")
+    error = refused(shop)
+    assert error.message.endswith(f"any further: {why}")
+    assert "under the same ids" not in (error.hint or "")
+    assert "begin anew, or give them a new topic" in (error.hint or "")
+    assert why in call(shop, "publish", "--show").stderr
+    assert "passed over: all of silver" in call(shop, "publish", "orders", "--from-now").stderr
+
+
+def test_a_table_that_we_put_back_has_the_same_ids(shop: Path) -> None:
+    call(shop, "publish")
+    arrive(shop, 2, "c")
+    call(shop, "publish")
+    call(shop, "restore", "silver.orders", "--to-version", "1", "--yes")
+    error = refused(shop)
+    assert error.message.endswith("any further: the table was put back")
+    assert "under the same ids" in (error.hint or "")
 
 
 def test_an_order_on_a_table_of_which_nothing_is_published_is_no_matter(shop: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from catchment.errors import FatalError
 from catchment.stores.duckdb import DuckDBLiveStore
 from catchment.testing.stores import FEED, LiveStorePromises, Order, given, token
 
@@ -35,3 +40,48 @@ def test_who_finds_the_file_taken_waits_a_little(tmp_path: Path) -> None:
         assert holder.stdout.readline() == "held\n"
         store.feed(FEED, given([Order("b", 1)]), token(2))
     suite.holds(store, [Order("a", 1), Order("b", 1)])
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut off", "a bit"])
+def test_a_broken_file_is_not_tried_again_and_its_cure_is_to_make_it_anew(tmp_path: Path, damage: str) -> None:
+    suite = TestDuckDBLiveStore()
+    suite.fed(suite.open(tmp_path), [Order("a", 1)])
+    path = tmp_path / "live_store.duckdb"
+    whole = path.read_bytes()
+    bit = whole[:12] + bytes([whole[12] ^ 255]) + whole[13:]
+    path.write_bytes({"no database": b"hello", "cut off": whole[: len(whole) // 2], "a bit": bit}[damage])
+    begun = time.monotonic()
+    with pytest.raises(FatalError, match=r"live_store\.duckdb cannot be read") as told:
+        suite.open(tmp_path).progress(FEED.name)
+    assert time.monotonic() - begun < 2
+    assert told.value.hint == f"remove {path}: catchment live feed makes it anew from silver"
+    path.unlink()
+    suite.holds(suite.fed(suite.open(tmp_path), [Order("a", 1)]), [Order("a", 1)])
+
+
+_AS_NOBODY = """
+import os, pathlib, sys
+import duckdb, pyarrow  # what lies in a home of root is closed to nobody
+from catchment.errors import CatchmentError
+from catchment.stores.duckdb import DuckDBLiveStore
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    DuckDBLiveStore(pathlib.Path(sys.argv[1])).query("select 1")
+except CatchmentError as error:
+    print(type(error).__name__, error.message, error.hint, sep="|")
+"""
+
+
+def test_a_file_that_nobody_lets_us_read_asks_for_rights(tmp_path: Path) -> None:
+    suite = TestDuckDBLiveStore()
+    suite.fed(suite.open(tmp_path), [Order("a", 1)])
+    path = tmp_path / "live_store.duckdb"
+    path.chmod(0)
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        if os.geteuid() == 0:
+            folder.chmod(folder.stat().st_mode | 0o011)  # pytest's folders are closed to others
+    words = [sys.executable, "-c", _AS_NOBODY, str(tmp_path)]
+    kind, message, hint = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout.strip().split("|")
+    assert (kind, "Permission denied" in message) == ("FatalError", True)
+    assert hint == f"who runs this has to be let read and write {path} and its folder"

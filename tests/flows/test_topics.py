@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ class Between(BrokerReaching):
 
     def open(self, place: Path) -> Broker:
         return EmbeddedBroker(place / "topics", segment_bytes=100_000)
+
+    def remove(self, place: Path, topic: str) -> None:
+        shutil.rmtree(place / "topics" / topic)
 
     def lose(self, place: Path, topic: str) -> None:
         self.open(place).expire(topic, datetime.now(UTC) + timedelta(days=8))

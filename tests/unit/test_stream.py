@@ -564,15 +564,6 @@ def test_a_refine_that_cannot_be_holds_up_nothing_else_and_ends_with_exit_code_1
     assert json.loads(history.stdout)["last_run"]["outcome"] == "failed"
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("--for", "soon"), ("--health", "8090:x"), ("--health", "127.0.0.1:99999")]
-)
-def test_an_option_that_is_none_is_wrong_use(tmp_path: Path, option: str, value: str) -> None:
-    done = CliRunner().invoke(root, ["--project", str(tmp_path), "stream", option, value])
-    assert done.exit_code != 0
-    assert isinstance(done.exception, ConfigError)
-
-
 def test_loads_count_from_the_first_that_is_not_taken() -> None:
     found = Board({EVENTS: Bronze(newest=9)}, {"silver.events": refine("silver.events", EVENTS)})
     found.bronze[EVENTS].loads.append(Load(0, 9, 1.0, 1.0))

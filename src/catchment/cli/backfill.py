@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from datetime import datetime
 
 import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
-from catchment.errors import ConfigError
+from catchment.cli.values import LOADS, TIME
 
 
 @click.command(
@@ -17,9 +17,13 @@ from catchment.errors import ConfigError
     )
 )
 @click.argument("table")
-@click.option("--loads", metavar="FIRST-LAST", help="Loads of bronze by number, both ends with them.")
-@click.option("--since", metavar="TIME", help="Loads that landed at this time or later (without a zone UTC).")
-@click.option("--until", metavar="TIME", help="Loads that landed before this time.")
+@click.option(
+    "--loads", "span", type=LOADS, metavar="FIRST-LAST", help="Loads of bronze by number, both ends with them."
+)
+@click.option(
+    "--since", type=TIME, metavar="TIME", help="Loads that landed at this time or later (without a zone UTC)."
+)
+@click.option("--until", type=TIME, metavar="TIME", help="Loads that landed before this time.")
 @click.option("--stream", metavar="STREAM", help="Of which stream, where the table has several.")
 @target_option
 @json_option
@@ -27,9 +31,9 @@ from catchment.errors import ConfigError
 def backfill(
     invocation: Invocation,
     table: str,
-    loads: str | None,
-    since: str | None,
-    until: str | None,
+    span: tuple[int, int] | None,
+    since: datetime | None,
+    until: datetime | None,
     stream: str | None,
     target: str | None,
     as_json: bool,
@@ -42,27 +46,12 @@ def backfill(
     """
     from catchment.cli.quarantine import ordered
     from catchment.inspect import loads_between
-    from catchment.reading.moments import moment
     from catchment.records import Order
 
-    project = invocation.load()
-    if loads is not None and (since is not None or until is not None):
-        message = "--loads and times both name the span"
-        raise ConfigError(message, hint="give one of them")
-    span = _span(loads)
-    if since is not None or until is not None:
-        first, last = (None if text is None else moment(text) for text in (since, until))
-        span = loads_between(project, target, table, stream, first, last)
+    is_timed = since is not None or until is not None
+    if span is not None and is_timed:
+        message = "--loads and times both name the span: give one of them"
+        raise click.UsageError(message)
+    if is_timed:
+        span = loads_between(invocation.load(), target, table, stream, since, until)
     return ordered(invocation, table, Order("backfill", loads=span, stream=stream), target=target, as_json=as_json)
-
-
-def _span(loads: str | None) -> tuple[int, int] | None:
-    """`(after, to]`."""
-    if loads is None:
-        return None
-    found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", loads.strip())
-    if found is None:
-        message = f"`{loads}` is no span of loads"
-        raise ConfigError(message, hint="write two numbers, such as --loads 2-5, or one")
-    first, last = int(found[1]), int(found[2] or found[1])
-    return first - 1, last

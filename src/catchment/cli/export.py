@@ -50,7 +50,7 @@ def export(
     words: Sequence[str],
     sql: str | None,
     where: str | None,
-    as_of: str | None,
+    as_of: int | datetime | None,
     form: FileForm | None,
     overwrite: bool,
     target: str | None,
@@ -60,15 +60,12 @@ def export(
     The ending of FILE says what it becomes: .parquet keeps every type; .csv has a header, ISO times in UTC, nothing for
     a null and "" for an empty text; .jsonl has one object a line. The file appears when it is whole. `-` is stdout.
     """
-    from catchment.reading.moments import moment
-
     statement, place = _asked(words, sql, where)
-    at = None if as_of is None else moment(as_of)
     project = invocation.load()
     if place == _STDOUT:
-        _to_stdout(project, target, statement, form, at)
+        _to_stdout(project, target, statement, form, as_of)
     else:
-        _to_file(project, target, statement, Path(place), form, at, overwrite=overwrite)
+        _to_file(project, target, statement, Path(place), form, as_of, overwrite=overwrite)
 
 
 def _asked(words: Sequence[str], sql: str | None, where: str | None) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note, out, out_json
+from catchment.cli.values import LENGTH, RATE, TIME
 from catchment.errors import ConfigError
 from catchment.naming import did_you_mean
 from catchment.observe.words import plural
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
 
 _LOCAL = ("127.0.0.1", "localhost")
 
-TOPICS, RATE = "topics", "120/min"
+TOPICS = "topics"
+
+# What topics get where nobody says how fast.
+_RATE = "120/min"
 
 # The day after the last one in the template's files.
-START = "2026-11-21"
+_START = datetime(2026, 11, 21, tzinfo=UTC)
+
+_SHARE = click.FloatRange(0, 1)
 
 
 @click.command(
@@ -58,20 +64,26 @@ START = "2026-11-21"
 @click.option("--seed", type=int, default=1, show_default=True, help="Another number is another shop.")
 @click.option("--again", is_flag=True, help="Also where rows are already: newer ones win, the others stay.")
 @click.option(
-    "--rate", metavar="RATE", help="So many clicks, and a tenth of that orders: 120/min (topics' own), 1000/s, max."
+    "--rate",
+    type=RATE,
+    metavar="RATE",
+    help="So many clicks, and a tenth of that orders: 120/min (topics' own), 1000/s, max.",
 )
-@click.option("--for", "length", metavar="TIME", help="Stop after so long, such as 10m or 2 hours.")
+@click.option("--for", "length", type=LENGTH, metavar="TIME", help="Stop after so long, such as 10m or 2 hours.")
 @click.option("--count", type=click.IntRange(min=0), help="Stop after so many ordinals.")
 @click.option(
-    "--start", metavar="TIME", help="When ordinal 0 happens in the shop; by default 2026-11-21, where its files end."
+    "--start",
+    type=TIME,
+    metavar="TIME",
+    help="When ordinal 0 happens in the shop; by default 2026-11-21, where its files end.",
 )
 @click.option("--now", is_flag=True, help="Clicks happen when they are sent.")
 @click.option("--resume", is_flag=True, help="Go on behind what is there.")
 @click.option("--from-ordinal", "first", type=click.IntRange(0, 10**12), help="Begin there, whatever is there.")
-@click.option("--late", type=float, default=0.0, help="So many clicks (0-1) are sent 200 to 10,000 ordinals late.")
-@click.option("--out-of-order", type=float, default=0.0, help="So many are sent 1 to 50 ordinals late.")
-@click.option("--duplicates", type=float, default=0.0, help="So many are sent twice.")
-@click.option("--broken", type=float, default=0.0, help="So many are cut off, lack their key, or hold no JSON.")
+@click.option("--late", type=_SHARE, default=0.0, help="So many clicks (0-1) are sent 200 to 10,000 ordinals late.")
+@click.option("--out-of-order", type=_SHARE, default=0.0, help="So many are sent 1 to 50 ordinals late.")
+@click.option("--duplicates", type=_SHARE, default=0.0, help="So many are sent twice.")
+@click.option("--broken", type=_SHARE, default=0.0, help="So many are cut off, lack their key, or hold no JSON.")
 @click.option(
     "--visits",
     type=click.IntRange(min=1, max=1 << 24),
@@ -119,6 +131,7 @@ _SPELT = {"length": "for", "first": "from-ordinal"}
 
 def _go_on(invocation: Invocation | None, url: str, days: int, seed: int, *, as_json: bool, **going: Any) -> None:
     from catchment.cli.generate_going import Asked, go_on
+    from catchment.generate.going import Rate
     from catchment.generate.sequence import Shares
 
     for one, other in (("now", "start"), ("resume", "first")):
@@ -127,10 +140,10 @@ def _go_on(invocation: Invocation | None, url: str, days: int, seed: int, *, as_
             raise click.UsageError(message)
     asked = Asked(
         into=None if url == TOPICS else _database(url),
-        rate=going["rate"] or RATE,
+        rate=going["rate"] or Rate.parse(_RATE),
         length=going["length"],
         count=going["count"],
-        start=None if going["now"] else _instant(going["start"] or START),
+        start=None if going["now"] else going["start"] or _START,
         first=going["first"],
         resume=going["resume"],
         shares=Shares(going["late"], going["out_of_order"], going["duplicates"], going["broken"]),
@@ -141,19 +154,6 @@ def _go_on(invocation: Invocation | None, url: str, days: int, seed: int, *, as_
         target=going["target"],
     )
     go_on(invocation or Invocation(), asked, as_json=as_json)
-
-
-def _instant(text: str) -> datetime:
-    from catchment.reading.moments import moment
-
-    try:
-        found = moment(text)
-    except ConfigError:
-        found = 0  # a version, which is no time either
-    if isinstance(found, int):
-        message = f"--start {text} is no time"
-        raise ConfigError(message, hint="write 2026-11-21T08:30Z, or a day for its first moment")
-    return found
 
 
 def _load(url: str, days: int, seed: int, *, again: bool, as_json: bool) -> None:

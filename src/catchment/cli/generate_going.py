@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from dataclasses import dataclass
@@ -18,18 +17,12 @@ from catchment.observe.words import plural
 
 if TYPE_CHECKING:
     from catchment.generate.endless import Endless
-    from catchment.generate.going import Sink, Standing
+    from catchment.generate.going import Rate, Sink, Standing
     from catchment.generate.sequence import Shares
     from catchment.outside import Address
 
 # How many clicks a second there are in the shop's own time where they are sent as fast as it goes.
 _FASTEST = Fraction(1000)
-
-# So much a second, or that slowly: beyond it the shop's time has no microseconds or no dates.
-_MOST = Fraction(10**9)
-
-_RATE = re.compile(r"\s*(?P<number>[0-9]+(\.[0-9]+)?)\s*/\s*(?P<unit>s|sec|second|m|min|minute|h|hour)\s*")
-_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 # A line is worth reading so often in a log, and on a terminal, where it is drawn anew.
 _LOG_EVERY_S, _DRAW_EVERY_S = 10.0, 0.5
@@ -40,8 +33,8 @@ class Asked:
     """What the command was asked for: without `into` topics of the target, without a `start` the shop's time is now."""
 
     into: Address | None
-    rate: str
-    length: str | None
+    rate: Rate
+    length: float | None
     count: int | None
     start: datetime | None
     first: int | None
@@ -60,7 +53,7 @@ def go_on(invocation: Invocation, asked: Asked, *, as_json: bool) -> None:
     from catchment.generate.going import Pace, go
     from catchment.generate.sequence import Clock
 
-    rate, length = _per_second(asked.rate), _length(asked.length)
+    rate = asked.rate.per_s
     now = datetime.now(UTC)
     clock = Clock(asked.start or now, rate or _FASTEST)
     shop = Endless.of(asked.seed, asked.visits, clock, asked.shares)
@@ -71,10 +64,10 @@ def go_on(invocation: Invocation, asked: Asked, *, as_json: bool) -> None:
             sink.shop = _beginning(shop, first, now)
         if asked.resume:
             sink.mend(first)
-        spoken = "as fast as it goes" if rate is None else asked.rate
+        spoken = "as fast as it goes" if rate is None else asked.rate.text
         note(f"Sending the shop to {place}, {spoken}, from ordinal {first:,} on …   (Ctrl-C stops cleanly)")
         line = _Line(rate)
-        pace = Pace(rate, length, asked.count)
+        pace = Pace(rate, asked.length, asked.count)
         with stoppable("\nstopping" if line.redraws else "stopping") as stop:
             standing = go(sink, pace, first, now=time.monotonic, stopped=stop.wait, tell=line.tell, trouble=line.aside)
         line.end()
@@ -90,35 +83,6 @@ def _beginning(shop: Endless, first: int, now: datetime) -> Endless:
     except OverflowError:
         message = f"with click {first:,} now, the first one would lie before the year 1"
         raise ConfigError(message, hint="a smaller --from-ordinal, a faster --rate, or --start") from None
-
-
-def _per_second(text: str) -> Fraction | None:
-    """`120/min` as a number a second, None for `max`."""
-    if text.strip() == "max":
-        return None
-    found = _RATE.fullmatch(text)
-    if found is None or not Fraction(found["number"]):
-        message = f"--rate {text} is no rate"
-        raise ConfigError(message, hint="write 120/min, 1000/s, 10/hour or max")
-    rate = Fraction(found["number"]) / _UNITS[found["unit"][0]]
-    if not 1 / _MOST <= rate <= _MOST:
-        message = f"--rate {text} is too {'fast' if rate > 1 else 'slow'}"
-        raise ConfigError(
-            message, hint="write max for as fast as it goes" if rate > 1 else "write 10/hour, for example"
-        )
-    return rate
-
-
-def _length(text: str | None) -> float | None:
-    from catchment.reading.durations import seconds
-
-    if text is None:
-        return None
-    found = seconds(text)
-    if not found:
-        message = f"--for {text} is no length of time"
-        raise ConfigError(message, hint="write 30s, 10m or 2 hours")
-    return float(found)
 
 
 def _sink(invocation: Invocation, asked: Asked, shop: Endless) -> tuple[str, Sink]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from catchment.cli import hints
+from catchment.cli.values import MOMENT
 
 if TYPE_CHECKING:
     from catchment.project import Project
@@ -96,6 +97,7 @@ select_option = click.option(
 )
 as_of_option = click.option(
     "--as-of",
+    type=MOMENT,
     metavar="WHEN",
     help="As the tables were then: a time (2026-11-01T08:30Z; without a zone UTC, a day is its start), or a version of"
     " the one table that is named.",

@@ -9,7 +9,7 @@ import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
 from catchment.cli.terminal import note, out, out_json
-from catchment.errors import ConfigError
+from catchment.cli.values import ADDRESS
 from catchment.observe.words import aligned, figures_behind, plural
 
 if TYPE_CHECKING:
@@ -101,12 +101,17 @@ def _tell(fed: Fed, *, as_json: bool) -> None:
 
 @live.command("serve", epilog=examples("catchment live serve", "catchment live serve --feed --listen 127.0.0.1:8092"))
 @click.option(
-    "--listen", metavar="HOST:PORT", default="127.0.0.1:8092", show_default=True, help="Where the page is to be found."
+    "--listen",
+    type=ADDRESS,
+    metavar="HOST:PORT",
+    default="127.0.0.1:8092",
+    show_default=True,
+    help="Where the page is to be found.",
 )
 @click.option("--feed", "feeding", is_flag=True, help="Feed as well, as `live feed --follow` does.")
 @target_option
 @click.pass_obj
-def serve(invocation: Invocation, listen: str, feeding: bool, target: str | None) -> None:
+def serve(invocation: Invocation, listen: tuple[str, int], feeding: bool, target: str | None) -> None:
     """Show the newest figures on a page that follows them, until stopped.
 
     Whoever can reach the address sees the figures: give it to others behind a proxy that asks who they are. The figures
@@ -116,9 +121,8 @@ def serve(invocation: Invocation, listen: str, feeding: bool, target: str | None
     from catchment.cli.signals import stoppable
 
     connected = _connected(invocation, target)
-    address = _address(listen)
-    with stoppable("stopping") as stop, figures.page(connected, address) as port:
-        note(f"Live figures: http://{listen.rpartition(':')[0]}:{port}/   (Ctrl-C ends it)")
+    with stoppable("stopping") as stop, figures.page(connected, listen) as port:
+        note(f"Live figures: http://{listen[0] or '127.0.0.1'}:{port}/   (Ctrl-C ends it)")
         if feeding:
             figures.follow(
                 connected,
@@ -128,14 +132,6 @@ def serve(invocation: Invocation, listen: str, feeding: bool, target: str | None
             )
         while not stop.wait(0.5):
             pass
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) >= 1 << 16:
-        message = f"`{text}` is no address"
-        raise ConfigError(message, hint="write --listen 127.0.0.1:8092")
-    return host.strip("[]"), int(port)
 
 
 @live.command("status", epilog=examples("catchment live status"))

@@ -10,7 +10,7 @@ import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, target_name, target_option
 from catchment.cli.terminal import note, out, out_json
-from catchment.errors import ConfigError
+from catchment.cli.values import RETENTION
 from catchment.observe.words import aligned, size
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ _WORDS = {
     "messages": "messages that are older than their topic keeps them",
 }
 
-# What is younger than this may be in the making.
-_SHORTEST = timedelta(hours=1)
-
 
 @click.command(epilog=examples("catchment maintain", "catchment maintain --retention '14 days' --do"))
 @click.option("--select", multiple=True, metavar="TABLE", help="Only this table, such as silver.users. Repeatable.")
 @click.option(
     "--retention",
+    "kept",
+    type=RETENTION,
     default="7 days",
     show_default=True,
     metavar="TIME",
@@ -44,7 +43,7 @@ _SHORTEST = timedelta(hours=1)
 @json_option
 @click.pass_obj
 def maintain(
-    invocation: Invocation, select: Sequence[str], retention: str, do: bool, target: str | None, as_json: bool
+    invocation: Invocation, select: Sequence[str], kept: timedelta, do: bool, target: str | None, as_json: bool
 ) -> int:
     """Show what upkeep would do, and do it with --do.
 
@@ -55,8 +54,7 @@ def maintain(
 
     project = invocation.load()
     name = target_name(project, target)
-    time = kept_for(retention)
-    found = (upkeep.maintain if do else upkeep.survey)(project, name, tuple(select), retention=time)
+    found = (upkeep.maintain if do else upkeep.survey)(project, name, tuple(select), retention=kept)
     if as_json:
         out_json([as_value(one) for one in found])
         return 0
@@ -67,20 +65,6 @@ def maintain(
     elif not do:
         note(f"Nothing was changed: {invocation.command('maintain --do')} does it.")
     return 0
-
-
-def kept_for(text: str) -> timedelta:
-    """A retention; raises ConfigError for what is no length of time, or too short to be safe."""
-    from catchment.reading.durations import seconds
-
-    found = seconds(text)
-    if found is None:
-        message = f"`{text}` is not a length of time"
-        raise ConfigError(message, hint="write 7 days, or 36 hours")
-    if timedelta(seconds=found) < _SHORTEST:
-        message = f"a retention of {text} is too short: a run that goes on now could lose its files"
-        raise ConfigError(message, hint="keep an hour at least")
-    return timedelta(seconds=found)
 
 
 def lines(found: Iterable[Tidied]) -> list[str]:

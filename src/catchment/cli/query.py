@@ -39,7 +39,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with one object a row.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
 @click.pass_obj
-def query(invocation: Invocation, sql: str, as_of: str | None, target: str | None, as_json: bool, as_csv: bool) -> None:
+def query(
+    invocation: Invocation, sql: str, as_of: int | datetime | None, target: str | None, as_json: bool, as_csv: bool
+) -> None:
     """Read tables with SQL.
 
     Tables are named by layer: bronze.drops__users, silver.users, quarantine.users, gold.daily_sales. The SQL is
@@ -50,9 +52,8 @@ def query(invocation: Invocation, sql: str, as_of: str | None, target: str | Non
         message = "--json and --csv exclude each other"
         raise click.UsageError(message)
     from catchment.inspect import query as read
-    from catchment.reading.moments import moment
 
-    rows = read(invocation.load(), target, sql, None if as_of is None else moment(as_of))
+    rows = read(invocation.load(), target, sql, as_of)
     out_rows(rows, as_json=as_json, as_csv=as_csv)
 
 

@@ -11,6 +11,7 @@ import click
 from catchment.cli.hints import named
 from catchment.cli.invocation import Invocation, examples, target_option
 from catchment.cli.terminal import note
+from catchment.cli.values import ADDRESS
 
 if TYPE_CHECKING:
     from catchment.events import DeliveriesCounted, Event, ReceiverStarted, ReceiverStopped
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--listen",
+    "address",
+    type=ADDRESS,
     default="127.0.0.1:8080",
     show_default=True,
     metavar="HOST:PORT",
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
     "--json", "as_json", is_flag=True, help="Print events, one JSON object a line (docs/reference/events.md)."
 )
 @click.pass_obj
-def receive(invocation: Invocation, listen: str, sources: Sequence[str], target: str | None, as_json: bool) -> int:
+def receive(
+    invocation: Invocation, address: tuple[str, int], sources: Sequence[str], target: str | None, as_json: bool
+) -> int:
     """Take webhooks.
 
     Every stream of a source of type webhooks is an address that deliveries are sent to. One is answered with 200 once
@@ -47,16 +52,15 @@ def receive(invocation: Invocation, listen: str, sources: Sequence[str], target:
     from catchment.connected import Connected
     from catchment.declared import specs
     from catchment.receive.endpoints import endpoints
-    from catchment.receive.serving import Receiver, address
+    from catchment.receive.serving import Receiver
 
-    place = address(listen)
     connected = Connected.of(invocation.load(), target)
     found = endpoints(connected.project, sources)
     for endpoint in found:
         if not endpoint.is_signed and not as_json:
             note(f"warning: {endpoint.stream} takes from anybody who reaches {endpoint.path} (scheme: none)")
     told = _lines() if as_json else _said
-    Receiver(found, connected.broker, told, place, declared=specs(connected)).run()
+    Receiver(found, connected.broker, told, address, declared=specs(connected)).run()
     return 0
 
 

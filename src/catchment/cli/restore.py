@@ -10,6 +10,7 @@ import click
 
 from catchment.cli.invocation import Invocation, examples, target_option
 from catchment.cli.terminal import note
+from catchment.cli.values import TIME
 from catchment.errors import ConfigError
 from catchment.naming import LAYERS, TableName
 from catchment.observe.words import instant, plural, size
@@ -27,7 +28,12 @@ events_option = click.option(
 @click.command(epilog=examples("catchment restore silver.users --to-version 1"))
 @click.argument("table")
 @click.option("--to-version", type=click.IntRange(min=0), metavar="N", help="See `catchment status --versions TABLE`.")
-@click.option("--to-time", metavar="TIME", help="As it was then: 2026-11-01T08:30Z; without a zone it is UTC.")
+@click.option(
+    "--to-time",
+    type=TIME,
+    metavar="TIME",
+    help="As it was then: 2026-11-01T08:30Z; without a zone it is UTC.",
+)
 @yes_option
 @target_option
 @events_option
@@ -36,7 +42,7 @@ def restore(
     invocation: Invocation,
     table: str,
     to_version: int | None,
-    to_time: str | None,
+    to_time: datetime | None,
     yes: bool,
     target: str | None,
     as_json: bool,
@@ -50,12 +56,12 @@ def restore(
     from catchment.connected import Connected
     from catchment.restore import way_back
 
-    if (to_version is None) == (to_time is None):
+    to = to_time if to_version is None else to_version
+    if to is None or None not in (to_version, to_time):
         message = "say where to: --to-version N or --to-time TIME"
         raise click.UsageError(message)
     project = invocation.load()
-    moment = to_version if to_version is not None else time(to_time or "")
-    way = way_back(Connected.of(project, target), table_name(table), moment)
+    way = way_back(Connected.of(project, target), table_name(table), to)
     return go_back(invocation, project, "restore", way, target=target, yes=yes, as_json=as_json)
 
 
@@ -65,16 +71,6 @@ def table_name(text: str) -> TableName:
         return TableName.parse(text)
     except ValueError as error:
         raise ConfigError(str(error), hint=f"the layers are {', '.join(LAYERS)}") from error
-
-
-def time(text: str) -> datetime:
-    from catchment.reading.moments import moment
-
-    found = moment(text)
-    if isinstance(found, datetime):
-        return found
-    message = f"`{text}` is not a time"
-    raise ConfigError(message, hint="write 2026-11-01T08:30Z, or 2026-11-01 for its start in UTC")
 
 
 def go_back(

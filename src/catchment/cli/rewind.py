@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from catchment.cli.invocation import Invocation, examples, target_option
-from catchment.cli.restore import events_option, go_back, lines, time, yes_option
+from catchment.cli.restore import events_option, go_back, lines, yes_option
 from catchment.cli.terminal import note
+from catchment.cli.values import TIME
 from catchment.errors import ConfigError, DataError
 from catchment.naming import did_you_mean
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 @click.argument("stream")
 @click.option("--to-start", is_flag=True, help="Take everything out.")
 @click.option("--to-load", type=click.IntRange(min=0), metavar="N", help="Take out what landed after this load.")
-@click.option("--to-time", metavar="TIME", help="Take out what landed after 2026-11-01T08:30Z; without a zone UTC.")
+@click.option(
+    "--to-time", type=TIME, metavar="TIME", help="Take out what landed after 2026-11-01T08:30Z; without a zone UTC."
+)
 @click.option("--lose-rows", is_flag=True, help="Go on where rows that go out cannot be read again.")
 @yes_option
 @target_option
@@ -35,7 +38,7 @@ def rewind(  # noqa: PLR0913, PLR0917 - click hands over each option
     stream: str,
     to_start: bool,
     to_load: int | None,
-    to_time: str | None,
+    to_time: datetime | None,
     lose_rows: bool,
     yes: bool,
     target: str | None,
@@ -54,7 +57,7 @@ def rewind(  # noqa: PLR0913, PLR0917 - click hands over each option
         raise click.UsageError(message)
     project = invocation.load().on(target)
     feed = _feed(project, stream)
-    moment: Load | datetime = time(to_time) if to_time is not None else Load(to_load or 0)
+    moment: Load | datetime = to_time if to_time is not None else Load(to_load or 0)
     way = way_back(Connected.of(project, target), feed.table, moment)
     _refuse_lost(invocation, way, lose_rows=lose_rows)
     return go_back(invocation, project, "rewind", way, target=target, yes=yes, as_json=as_json)

@@ -68,15 +68,13 @@ def run(
     from catchment.observe.outcome import Published
     from catchment.outlook import steps
 
+    both = sorted(set(rebuild) & set(forward))
+    if both:
+        message = f"{both[0]} cannot go forward and be rebuilt: --rebuild makes its rows anew, --forward keeps them"
+        raise click.UsageError(message)
     project = invocation.load()
     chosen = steps(project, target, select)
     orders = {**_orders("forward", forward, chosen), **_orders("rebuild", rebuild, chosen)}
-    both = sorted(set(rebuild) & set(forward))
-    if both:
-        message = f"{both[0]} can go forward or be rebuilt, not both"
-        raise ConfigError(
-            message, hint=f"--rebuild makes all its rows anew, --forward keeps them: choose for {both[0]}"
-        )
     gold = Published()
     code = execute(
         invocation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,10 +13,7 @@ from catchment.cli.hints import named
 from catchment.cli.invocation import Invocation, examples, select_option, target_option
 from catchment.cli.signals import stoppable
 from catchment.cli.terminal import note
-from catchment.errors import ConfigError
-
-if TYPE_CHECKING:
-    from catchment.stream.going import Wanted
+from catchment.cli.values import ADDRESS, LENGTH, SHARE
 
 # Whoever stops a stream gets what he asked for.
 EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
@@ -37,15 +34,26 @@ EXIT_CODES = {"done": 0, "stopped": 0, "failed": 1}
     help="Stop once every stream was read to its end and silver has it all. With --share also: once what others land,"
     " and tables here read, had nothing new for as long as its source's `every`, and for 5 seconds at least.",
 )
-@click.option("--for", "length", metavar="TIME", help="Stop after so long, such as 10m or 2 hours.")
+@click.option(
+    "--for",
+    "seconds",
+    type=LENGTH,
+    metavar="TIME",
+    help="Stop after so long, such as 10m or 2 hours.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Refine so many tables at once.")
 @click.option(
     "--health",
-    "address",
+    type=ADDRESS,
     metavar="HOST:PORT",
     help="Answer /health, /ready, /status and /metrics there, such as 127.0.0.1:8090.",
 )
-@click.option("--share", metavar="K/N", help="Be the Kth of N processes that share the work, such as 1/2.")
+@click.option(
+    "--share",
+    type=SHARE,
+    metavar="K/N",
+    help="Be the Kth of N processes that share the work, such as 1/2.",
+)
 @target_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print events, one JSON object a line (docs/reference/events.md)."
@@ -69,9 +77,10 @@ def stream(
     from catchment.observe.jsonl import JsonLines
     from catchment.observe.streaming import StreamConsole
     from catchment.outlook import steps
+    from catchment.stream.going import Wanted
     from catchment.stream.going import stream as follow
 
-    wanted = _wanted(**going)
+    wanted = Wanted(**{name: value for name, value in going.items() if value is not None})
     project = invocation.load()
     history = History(project.folder, report=lambda message: note(f"note: {message}"))
     redraw = sys.stderr.isatty() and not as_json
@@ -83,34 +92,3 @@ def stream(
         chosen = steps(project, target, select)
         outcome = follow(project, target, chosen, wanted=wanted, listeners=[told, history], stop=stop)
     return EXIT_CODES[outcome]
-
-
-def _wanted(until_idle: bool, length: str | None, jobs: int, address: str | None, share: str | None) -> Wanted:
-    from catchment.stream.going import Wanted
-    from catchment.stream.shares import Share
-
-    return Wanted(
-        until_idle=until_idle,
-        seconds=None if length is None else _seconds(length),
-        jobs=jobs,
-        health=None if address is None else _address(address),
-        share=Share() if share is None else Share.parse(share),
-    )
-
-
-def _seconds(text: str) -> float:
-    from catchment.reading.durations import seconds
-
-    found = seconds(text)
-    if not found:
-        message = f"--for {text} is no length of time"
-        raise ConfigError(message, hint="write 30s, 10m or 2 hours")
-    return float(found)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65_535:
-        message = f"--health {text} is no address"
-        raise ConfigError(message, hint="write 127.0.0.1:8090")
-    return host.strip("[]") or "127.0.0.1", int(port)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
-from catchment.errors import RetryableError
+from catchment.errors import ConfigError, RetryableError
 from catchment.generate.sequence import Sent
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 # How long what is due waits at most for others to go with; a slower pace waits for the next one.
 _TICK_S = 0.05
+
+# So much a second, or that slowly: beyond it the shop's time has no microseconds or no dates.
+_MOST = Fraction(10**9)
+
+_RATE = re.compile(r"\s*(?P<number>[0-9]+(\.[0-9]+)?)\s*/\s*(?P<unit>s|sec|second|m|min|minute|h|hour)\s*")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 # Between attempts, where nobody answers.
 _AGAIN_S = 1.0
@@ -46,6 +53,30 @@ class Pace:
     seconds: float | None = None
     count: int | None = None
     most: int = 10_000  # ordinals at once
+
+
+@dataclass(frozen=True)
+class Rate:
+    """As people write it, and a second; None for as fast as it goes."""
+
+    text: str
+    per_s: Fraction | None
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """`120/min`, `1000/s`, `10/hour`, `max`. Raises ConfigError."""
+        if text.strip() == "max":
+            return cls(text, None)
+        found = _RATE.fullmatch(text)
+        if found is None or not Fraction(found["number"]):
+            message = f"`{text}` is no rate"
+            raise ConfigError(message, hint="write 120/min, 1000/s, 10/hour or max")
+        rate = Fraction(found["number"]) / _UNITS[found["unit"][0]]
+        if not 1 / _MOST <= rate <= _MOST:
+            message = f"{text} is too {'fast' if rate > 1 else 'slow'}"
+            hint = "write max for as fast as it goes" if rate > 1 else "write 10/hour, for example"
+            raise ConfigError(message, hint=hint)
+        return cls(text, rate)
 
 
 @dataclass

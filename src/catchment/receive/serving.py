@@ -151,15 +151,6 @@ class Receiver:
             self.tell(Noticed(step="receive", kind="unwritten", message=f"nothing can be written: {error.message}"))
 
 
-def address(text: str) -> tuple[str, int]:
-    """`host:port`, `[::1]:8080`, `:8080` for all of this machine's. Raises ConfigError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535:
-        message = f"`{text}` is no address to listen on"
-        raise ConfigError(message, hint="write one such as 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
-
-
 def _listening(address: tuple[str, int]) -> socket.socket:
     host, port = address
     try:

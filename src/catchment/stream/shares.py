@@ -28,7 +28,7 @@ class Share:
         found = re.fullmatch(r"(\d{1,3})/(\d{1,3})", text.strip())
         share = None if found is None else cls(int(found[1]), int(found[2]))
         if share is None or not 1 <= share.number <= share.of:
-            message = f"--share {text} is no share"
+            message = f"`{text}` is no share"
             raise ConfigError(message, hint="write 1/3, 2/3 and 3/3 for three processes")
         return share
 

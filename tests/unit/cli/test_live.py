@@ -236,7 +236,3 @@ def _until(page: str, holds: Callable[[dict[str, Any]], bool]) -> bool:
                 return True
         time.sleep(0.1)
     return False
-
-
-def test_an_address_that_is_none_is_told(shop: Path) -> None:
-    assert "is no address" in str(call(shop, "live", "serve", "--listen", "8092").exception)

@@ -70,7 +70,6 @@ def test_it_takes_what_comes_and_ends_in_peace_when_it_is_asked_to(folder: Path)
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (["--listen", "8080"], "`8080` is no address to listen on", "write one such as 127.0.0.1:8080"),
         (["--source", "hook"], "no source `hook` of type webhooks", "did you mean `hooks`?"),
         (["--target", "cloud"], "no target `cloud`", "there are local"),
     ],

@@ -152,13 +152,9 @@ def test_one_place_to_go_to_is_needed(call: Callable[..., Any], words: tuple[str
         (("restore", "orders", "--to-version", "1"), "is not a table name"),
         (("restore", "silver.order", "--to-version", "1"), r"no table silver\.order in the lake"),
         (("restore", "silver.orders", "--to-version", "99"), "has no version 99"),
-        (("restore", "silver.orders", "--to-time", "5"), "is not a time"),
-        (("restore", "silver.orders", "--to-time", "yesterday"), "neither a version nor a time"),
         (("restore", "quarantine.orders", "--to-version", "0"), "no table|cannot go back by itself"),
         (("rewind", "src.row", "--to-start"), r"no stream src\.row in this project"),
         (("adopt", "silver.order"), r"no table silver\.order in the lake"),
-        (("maintain", "--retention", "soon"), "is not a length of time"),
-        (("maintain", "--retention", "5 minutes"), "too short"),
         (("maintain", "--select", "silver.order"), r"no table silver\.order in the lake"),
     ],
 )

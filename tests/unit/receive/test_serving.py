@@ -18,7 +18,7 @@ import pytest
 from catchment.errors import ConfigError
 from catchment.events import DeliveriesCounted, Event, Noticed, ReceiverStarted, ReceiverStopped
 from catchment.receive.endpoints import Endpoint
-from catchment.receive.serving import Receiver, address
+from catchment.receive.serving import Receiver
 from catchment.receive.signatures import Unsigned
 from catchment.records import Message, Offsets, TopicSpec
 from catchment.topics.embedded import EmbeddedBroker
@@ -293,12 +293,3 @@ def test_an_address_in_use_is_told_with_what_to_write_instead(tmp_path: Path) ->
         second = Receiver([], found.broker, lambda event: None, ("127.0.0.1", found.port))
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{found.port}: address already in use"):
             second.run()
-
-
-def test_addresses() -> None:
-    assert address("127.0.0.1:8080") == ("127.0.0.1", 8080)
-    assert address("[::1]:80") == ("::1", 80)
-    assert address(":8080") == ("", 8080)
-    for wrong in ("8080", "here", "here:http", "here:70000", ""):
-        with pytest.raises(ConfigError, match="is no address to listen on"):
-            address(wrong)

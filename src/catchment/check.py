@@ -69,7 +69,7 @@ def metrics(project: Project) -> list[Problem]:
     if not project.live:
         return []
     from catchment.connected import Connected
-    from catchment.figures import misfits
+    from catchment.figures.applied import misfits
 
     findings, root = Findings(FILE), _root(project.folder)
     for one in misfits(Connected.of(project)):

@@ -132,8 +132,8 @@ class Doing:
 
     def feed(self) -> bool:
         """Feed the live store what silver has that it has not; whether there was anything. Who does it often keeps a
-        `figures.Feeder`."""
-        from catchment.figures import feed_table, rows_fed
+        `figures.feeder.Feeder`."""
+        from catchment.figures.feeder import feed_table, rows_fed
 
         fed = feed_table(self.connected, self.step.name.partition(".")[2])
         if fed is not None:

@@ -252,23 +252,23 @@ class _Outlook:
     @cached_property
     def _edited(self) -> Sequence[tuple[str, str]]:
         """Metrics that are otherwise in the live store than the project says: one of them stops every feed."""
-        from catchment import figures
+        from catchment.figures.applied import edited
 
-        return figures.edited(self.connected)
+        return edited(self.connected)
 
     def _feed(self, step: Step, waits: Sequence[str]) -> Pending:
-        from catchment import figures
+        from catchment.figures import applied, standing
 
         edited = self._edited
         if edited:
             told = "; ".join(f"live.{name}: {words}" for name, words in edited)
-            return Pending(step, True, f"stopped: {told}", choices=(figures.APPLY,))
+            return Pending(step, True, f"stopped: {told}", choices=(applied.APPLY,))
         if waits:
             return Pending(step, True, _after(waits))
         table = step.name.partition(".")[2]
-        behind = figures.lacking(self.connected, table)
+        behind = standing.lacking(self.connected, table)
         if behind is None:
-            reset = figures.was_fed(self.connected, table)
+            reset = standing.was_fed(self.connected, table)
             return Pending(step, True, "to be fed anew" if reset else "never fed")
         commits = f"{behind:,} commit{'' if behind == 1 else 's'} of silver"
         return Pending(step, bool(behind), commits if behind else _NOTHING_NEW)

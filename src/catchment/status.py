@@ -82,11 +82,11 @@ def live_figures(connected: Connected) -> LiveStatus | None:
     """How every metric stands in the live store; None where none is declared."""
     if not connected.project.live:
         return None
-    from catchment import figures
+    from catchment.figures import standing
 
     store = connected.live_type
     try:
-        found = figures.status(connected, topics=False)
+        found = standing.status(connected, topics=False)
     except (CatchmentError, OSError) as error:
         return LiveStatus(store, problem=in_short(error, "live figures"))
     told = [MetricStanding(one.metric, one.table, one.behind, one.differences, one.reset) for one in found]

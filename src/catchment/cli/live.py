@@ -14,7 +14,7 @@ from catchment.observe.words import aligned, figures_behind, plural
 
 if TYPE_CHECKING:
     from catchment.connected import Connected
-    from catchment.figures import MetricStatus
+    from catchment.figures.standing import MetricStatus
     from catchment.live.feeding import Fed
     from catchment.live.recount import Recounted
 
@@ -41,17 +41,17 @@ def apply(invocation: Invocation, yes: bool, as_sql: bool, target: str | None, a
 
     Rows that a changed metric needs are taken from silver anew; the figures of before are served until they are there.
     """
-    from catchment import figures
+    from catchment.figures import feeder, standing
 
     connected = _connected(invocation, target)
-    found = figures.apply(connected, do=yes)
+    found = feeder.apply(connected, do=yes)
     if as_json:
         out_json([{"name": one.name, "kind": one.kind, "words": one.words} for one in found])
     for one in () if as_json else found:
         name = one.name if one.kind == "anew" else f"live.{one.name}"
         out(f"{_SIGNS[one.kind]} {name}   {one.words}")
     if as_sql:
-        for statement in figures.statements(connected):
+        for statement in standing.statements(connected):
             out(f"{statement};")
     if not found:
         note("The live store is as the project says.")
@@ -70,20 +70,20 @@ def feed(invocation: Invocation, follow: bool, target: str | None, as_json: bool
     Metrics that are new are applied first. Killed at any moment and started again, it goes on: no figure counts a row
     twice. With --json one line for each table that was fed.
     """
-    from catchment import figures
     from catchment.cli.signals import stoppable
+    from catchment.figures import feeder
 
     connected = _connected(invocation, target)
     if follow:
         with stoppable("stopping after this feed") as stop:
-            figures.follow(
+            feeder.follow(
                 connected,
                 stop,
                 told=lambda fed: _tell(fed, as_json=as_json),
                 failed=lambda error: note(f"{error.message}; trying again"),
             )
         return
-    found = figures.feed_once(connected)
+    found = feeder.feed_once(connected)
     for fed in found:
         _tell(fed, as_json=as_json)
     if not found:
@@ -117,14 +117,14 @@ def serve(invocation: Invocation, listen: tuple[str, int], feeding: bool, target
     Whoever can reach the address sees the figures: give it to others behind a proxy that asks who they are. The figures
     are at /figures.json too, and at /events as server-sent events.
     """
-    from catchment import figures
     from catchment.cli.signals import stoppable
+    from catchment.figures import feeder, standing
 
     connected = _connected(invocation, target)
-    with stoppable("stopping") as stop, figures.page(connected, listen) as port:
+    with stoppable("stopping") as stop, standing.page(connected, listen) as port:
         note(f"Live figures: http://{listen[0] or '127.0.0.1'}:{port}/   (Ctrl-C ends it)")
         if feeding:
-            figures.follow(
+            feeder.follow(
                 connected,
                 stop,
                 told=lambda fed: note(f"silver.{fed.feed}: {plural(fed.rows, 'row')}"),
@@ -140,9 +140,9 @@ def serve(invocation: Invocation, listen: tuple[str, int], feeding: bool, target
 @click.pass_obj
 def status(invocation: Invocation, target: str | None, as_json: bool) -> None:
     """Show every metric: what it counts, and how far it is behind silver."""
-    from catchment import figures
+    from catchment.figures import standing
 
-    found = figures.status(_connected(invocation, target))
+    found = standing.status(_connected(invocation, target))
     if as_json:
         out_json([as_value(one) for one in found])
         return
@@ -185,19 +185,19 @@ def query(invocation: Invocation, sql: str, target: str | None, as_json: bool, a
     if as_json and as_csv:
         message = "--json and --csv exclude each other"
         raise click.UsageError(message)
-    from catchment import figures
     from catchment.cli.query import out_rows
+    from catchment.figures import standing
 
-    rows = figures.query(_connected(invocation, target), sql)
+    rows = standing.query(_connected(invocation, target), sql)
     out_rows(rows, as_json=as_json, as_csv=as_csv)
 
 
 def compared(invocation: Invocation, target: str | None, examples: int, *, as_json: bool) -> int:
     """`catchment compare live`: every metric beside its recount from silver; the exit code."""
-    from catchment import figures
+    from catchment.figures.recounted import recounted
 
     found = []
-    for metric in figures.recounted(_connected(invocation, target), examples):
+    for metric in recounted(_connected(invocation, target), examples):
         found.append(metric)
         if not as_json:
             for line in lines(metric):

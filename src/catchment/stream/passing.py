@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from catchment.errors import CatchmentError
-from catchment.figures import Feeder, rows_fed
+from catchment.figures.feeder import Feeder, rows_fed
 from catchment.publishing import Publishing
 from catchment.records import Step
 from catchment.stream.board import Sink

@@ -18,7 +18,7 @@ from catchment import naming
 from catchment.compare import compare
 from catchment.connected import Connected
 from catchment.errors import RetryableError
-from catchment.figures import recounted
+from catchment.figures.recounted import recounted
 from catchment.outlook import steps
 from catchment.project import Project, load_project
 from catchment.records import Step

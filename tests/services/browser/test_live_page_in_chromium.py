@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.unit.test_figures import CONTRACT, YAML, arrive
+from tests.unit.figures.test_feeder import CONTRACT, YAML, arrive
 
 ROOT = Path(__file__).parents[3]
 WATCH = Path(__file__).with_name("watch.py")

@@ -9,8 +9,9 @@ from catchment.naming import literal
 from catchment.records import Finding
 from catchment.sources.postgres_changes import slots
 from catchment.sources.postgres_changes.held import Settings
+from catchment.sources.postgres_changes.publications import kept_back, publication, publishing
 from catchment.sources.postgres_changes.session import Session
-from catchment.sources.postgres_changes.tables import Table, found_tables, publication, publishing
+from catchment.sources.postgres_changes.tables import Table, found_tables
 
 _ABOUT = """\
 SELECT r.rolsuper OR r.rolreplication OR EXISTS (SELECT FROM pg_roles g WHERE g.rolname = 'rds_replication'
@@ -59,23 +60,15 @@ def _published(
 ) -> Iterator[_Words]:
     name = settings.publication
     told = publication(session, name, tables)
-    absent = [table for table in tables if told is None or table.oid not in told.tables]
+    yield from (("error", why, cure) for why, cure in kept_back(told, tables))
+    absent = [table for table in tables if told is None or told.lacks(table)]
     may = about["creates"] if told is None else about["alters"]
     if absent and not (may and all(more[table.oid]["owns"] for table in absent)):
         sql = publishing(name, [table.name for table in absent], told is not None)
         words = f"publication `{name}` lacks {', '.join(table.shown for table in absent)}"
         yield "error", f"{words}, and role {about['role']} may not put it there", f"let its owner run: {sql}"
-    if told is None:
-        return
-    if not told.changes:
-        cure = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
-        yield "error", f"publication `{name}` does not tell inserts, updates and deletes", cure
-    elif not told.truncates:
+    if told is not None and not told.truncates:
         yield "warning", f"publication `{name}` does not tell when a table is truncated: its rows would stay", "add it"
-    parted = [table.shown for table in tables if table.is_partitioned and table.oid in told.tables]
-    if parted and not told.via_root:
-        cure = f"ALTER PUBLICATION {name} SET (publish_via_partition_root = true)"
-        yield "error", f"publication `{name}` tells changes of the parts of {parted[0]}, not of the table", cure
 
 
 def _slot(found: slots.Standing) -> Iterator[_Words]:
@@ -93,6 +86,9 @@ def _slot(found: slots.Standing) -> Iterator[_Words]:
 
 
 def _table(table: Table, more: _Row) -> Iterator[_Words]:
+    if table.has_heirs:
+        words = f"tables inherit from {table.shown}: their rows are no rows of it in the log, nor in its snapshot"
+        yield "warning", words, "follow each of them as a stream of its own"
     if not table.readable:
         yield "error", f"no right to read {table.shown}, which its snapshot takes", f"GRANT SELECT ON {table.name}"
     full = f"ALTER TABLE {table.name} REPLICA IDENTITY FULL"
@@ -102,6 +98,9 @@ def _table(table: Table, more: _Row) -> Iterator[_Words]:
     elif table.identity == "f" and not table.key:
         words = f"{table.shown} has no primary key: an update that changes what names its row is not told as a delete"
         yield "warning", words, "name the columns as the stream's `key`"
+    elif table.identity == "i" and table.key and not set(table.key) <= set(table.identity_key):
+        words = f"rows of {table.shown} are named in the log by {', '.join(table.identity_key)}, not by the primary key"
+        yield "warning", f"{words}: a delete does not tell that, nor an update that it changes", full
     elif table.identity != "f" and more["has_beside"]:
         words = f"{table.shown} has long values: where an update leaves one alone, the log does not have it, and it is"
         yield "warning", f"{words} read from the table as it is by then", f"for each change as it was: {full}"

@@ -9,6 +9,7 @@ from catchment import naming
 from catchment.naming import quoted
 from catchment.records import Batch, Budget, Notice
 from catchment.sources.postgres_changes import messages
+from catchment.sources.postgres_changes.deferred import Deferred
 from catchment.sources.postgres_changes.forms import Form, Gathered
 from catchment.sources.postgres_changes.messages import HEAD, UNCHANGED, Fields, Relation
 from catchment.sources.postgres_changes.place import POSTGRES_EPOCH_US, Place, instant_of
@@ -26,7 +27,8 @@ _NOBODY = -1  # the place of a transaction that has landed, before all others
 class _Target:
     """A table that a stream follows, as it is described in the log. Commits before `since` are in its snapshot.
 
-    `key` are the places of the columns that name a row, among `form`'s.
+    `key` are the places of the columns that name a row, among `form`'s; `is_deferred` where two rows may have one key
+    until their transaction ends.
     """
 
     relation: Relation
@@ -34,6 +36,10 @@ class _Target:
     since: int
     form: Form
     key: tuple[int, ...]
+    is_deferred: bool
+
+    def key_of(self, row: Fields) -> Fields:
+        return [row[at] for at in self.key]
 
 
 class Following:
@@ -48,6 +54,7 @@ class Following:
         self._targets: dict[int, _Target | None] = {}
         self._unfilled: dict[Form, _Target] = {}
         self._notices: list[Notice] = []
+        self._deferred = Deferred()
         self._lsn, self._at = _NOBODY, 0  # of the transaction at hand: its commit's place and instant
         self._open(Place("", 0))
         self._handlers: Mapping[int, Callable[[bytes], None]] = {
@@ -67,6 +74,16 @@ class Following:
         self._gathered = Gathered(self._rows, self._origin)
         self._given = 0
         self._inside = self._loads = self._has_rows = False
+
+    @property
+    def place(self) -> Place:
+        """After the last load that was given whole."""
+        return self._place
+
+    @property
+    def is_within_a_load(self) -> bool:
+        """Whether rows were given since then."""
+        return self._rows != self._place.rows
 
     def read(self, place: Place, upto: int, budget: Budget) -> Iterator[Batch]:
         """What was committed up to a place of the log, with a cursor at the end if there was anything."""
@@ -120,6 +137,7 @@ class Following:
     def _begin(self, message: bytes) -> None:
         lsn, at_us = messages.begun(message)
         self._inside, self._has_rows = True, False
+        self._deferred.begin()
         self._lsn = lsn if lsn >= self._lies else _NOBODY
         self._at = instant_of(at_us + POSTGRES_EPOCH_US, self._committed, lsn, self._place.tables)
 
@@ -155,7 +173,8 @@ class Following:
         key = tuple(
             at for at, one in enumerate(relation.columns) if (one.name in table.key if is_whole else one.is_key)
         )
-        return _Target(relation, table.stream, taken.lsn, form, key)
+        is_deferred = is_whole and bool(key) and not table.is_unique_at_once
+        return _Target(relation, table.stream, taken.lsn, form, key, is_deferred)
 
     def _of(self, message: bytes) -> _Target | None:
         """The target of a row, None where nobody wants it or it has landed."""
@@ -171,6 +190,8 @@ class Following:
         if target is not None:
             row, _, _ = messages.fields(message, HEAD + 6)
             self._gathered.add(target.stream, naming.INSERT, self._at, target.form, row)
+            if target.is_deferred:
+                self._deferred.comes(target.relation.oid, target.key_of(row), row)
 
     def _update(self, message: bytes) -> None:
         target = self._of(message)
@@ -190,9 +211,15 @@ class Following:
 
     def _update_of(self, target: _Target, old: Fields, row: Fields) -> None:
         """Of a row that the log tells as it was."""
-        if any(row[at] != old[at] for at in target.key):
+        if any(row[at] != old[at] for at in target.key) and self._goes(target, old):
             self._gathered.add_changed(target.stream, naming.DELETE, self._at, target.form, old, old)
         self._gathered.add_changed(target.stream, naming.UPDATE, self._at, target.form, row, old)
+        if target.is_deferred:
+            self._deferred.comes(target.relation.oid, target.key_of(row), row)
+
+    def _goes(self, target: _Target, old: Fields) -> bool:
+        """Whether the key of a row that the log tells as it was is nobody's any more."""
+        return not target.is_deferred or self._deferred.goes(target.relation.oid, target.key_of(old), old)
 
     def _update_beside(self, target: _Target, old: Fields | None, row: Fields) -> None:
         """Of a row of which the log has its old key, or not all values."""
@@ -213,11 +240,13 @@ class Following:
             return
         row, _, _ = messages.fields(message, HEAD + 6)
         if message[HEAD + 5] == messages.OLD:
-            self._gathered.add_changed(target.stream, naming.DELETE, self._at, target.form, row, row)
+            if self._goes(target, row):
+                self._gathered.add_changed(target.stream, naming.DELETE, self._at, target.form, row, row)
         else:
             self._gathered.add(target.stream, naming.DELETE, self._at, target.form.only(target.key), row)
 
     def _truncate(self, message: bytes) -> None:
+        self._deferred.begin()
         for oid in messages.truncated(message):
             target = self._targets.get(oid)
             if target is not None and self._lsn >= target.since:
@@ -234,10 +263,14 @@ class Following:
         self._unfilled.clear()
 
     def _fill_of(self, target: _Target, rows: Sequence[Fields]) -> None:
-        """Values as they are now, by the rows' keys; of a row or column that is gone they stay out."""
+        """Values as they are now, by the rows' keys; of a row or column that is gone they stay out.
+
+        A column of another type by now is another one: nobody can tell what its values were.
+        """
         table = self._tables[target.relation.oid]
-        now = {one.name: one for one in columns(self._session, table)}
         names = [one.name for one in target.relation.columns]
+        same_type = {(one.name, one.type) for one in target.relation.columns}
+        now = {one.name: one for one in columns(self._session, table) if (one.name, one.type) in same_type}
         absent = [at for at in range(len(names)) if names[at] in now and any(row[at] is UNCHANGED for row in rows)]
         if not absent or not all(names[at] in now for at in target.key):
             return
@@ -249,7 +282,7 @@ class Following:
         )
         sql = (
             f"SELECT k.place, {wanted} FROM unnest({arrays}) WITH ORDINALITY AS k({keys}, place)"
-            f" JOIN {table.name} AS t ON {' AND '.join(same)}"
+            f" JOIN {table.rows_of} AS t ON {' AND '.join(same)}"
         )
         for place, *found in self._session.fetch_raw(sql, [[row[at] for row in rows] for at in target.key]):
             row = rows[int(place or 0) - 1]

@@ -34,18 +34,24 @@ def micros(at: datetime) -> int:
 
 @dataclass(frozen=True)
 class Taken:
-    """The snapshot of a stream's table: as of `lsn`, its rows said to be of `at_us`."""
+    """The snapshot of a stream's table: as of `lsn`, its rows said to be of `at_us`.
+
+    `mark` tells whether the publication says the same of it since then (`Published.mark`); empty in cursors of before
+    there were any.
+    """
 
     oid: int
     lsn: int
     at_us: int
+    mark: str = ""
 
     def value(self) -> dict[str, JSON]:
-        return {"oid": self.oid, "lsn": shown(self.lsn), "at": self.at_us}
+        told = {"told": self.mark} if self.mark else {}
+        return {"oid": self.oid, "lsn": shown(self.lsn), "at": self.at_us, **told}
 
     @classmethod
     def of(cls, value: Mapping[str, JSON]) -> Taken:
-        return cls(int(value["oid"]), number(value["lsn"]), int(value["at"]))
+        return cls(int(value["oid"]), number(value["lsn"]), int(value["at"]), str(value.get("told", "")))
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ class Place:
     """All that is committed before `lsn` has landed, of each stream in `tables` what came after its snapshot.
 
     `lsn` is None where the slot is about to be made: whoever finds it so may make it, and take one that is there for
-    his own. `again` are streams whose rows in bronze end with a gap: a truncate goes before their next snapshot.
-    `committed_us` is the instant of the last transaction.
+    his own; where `slot` is empty as well, that one is made anew. `again` are streams whose rows in bronze end with a
+    gap: a truncate goes before their next snapshot. `committed_us` is the instant of the last transaction.
     """
 
     slot: str
@@ -97,7 +103,7 @@ class Place:
         )
 
     def lost(self, slot: str) -> Place:
-        """Before a slot is made anew: every stream that has landed is snapshotted again."""
+        """Before a slot is made, or taken as it is: every stream that has landed is snapshotted again."""
         again = (*self.again, *(stream for stream in self.tables if stream not in self.again))
         return replace(self, slot=slot, lsn=None, system="", timeline=0, tables={}, again=again)
 

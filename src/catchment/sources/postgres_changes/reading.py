@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from catchment import naming
+from catchment.errors import ConfigError
 from catchment.naming import literal
 from catchment.records import Batch, Budget, Cursor, Notice
 from catchment.sources.changes import SCHEMA
@@ -14,12 +15,16 @@ from catchment.sources.postgres_changes.following import Following
 from catchment.sources.postgres_changes.forms import Gathered
 from catchment.sources.postgres_changes.held import Held
 from catchment.sources.postgres_changes.place import Place, Taken
-from catchment.sources.postgres_changes.session import Link
+from catchment.sources.postgres_changes.publications import Publication, Published, kept_back, publication, publish
+from catchment.sources.postgres_changes.session import Link, PublicationAbsent, Session
 from catchment.sources.postgres_changes.slots import PLUGIN
 from catchment.sources.postgres_changes.snapshot import Copying, Moment, exported, readable
-from catchment.sources.postgres_changes.tables import Publication, Published, Table, found_tables, publication, publish
+from catchment.sources.postgres_changes.tables import Table, found_tables
 
 _NOTHING = SCHEMA.empty_table()
+
+# After so many seconds it is said what a snapshot waits for.
+_LONG_S = 5
 
 
 class Reading:
@@ -29,6 +34,7 @@ class Reading:
         self._held = held
         self._settings = held.settings
         self._budget = budget
+        self._waited_s = 0
 
     def batches(self, since: Cursor | None) -> Iterator[Batch]:
         settings, held = self._settings, self._held
@@ -41,17 +47,33 @@ class Reading:
         if strains:
             yield Batch(_NOTHING, None, 0, strains)
         tables = found_tables(held.session, settings.name, settings.streams)
-        place = replace(place, tables={stream: one for stream, one in place.tables.items() if stream in tables})
+        place = place.without([stream for stream in place.tables if stream not in tables])
         place, lost = self._without_gaps(place, found, tables)
-        if place.lsn is not None and len(place.tables) == len(tables):
-            yield from self._log(place, tables)
-            return
         is_agreed = since is not None and place.lsn is None and since.value == place.cursor().value
+        begun: Place | None = place
+        if place.lsn is None or len(place.tables) < len(tables):
+            begun = yield from self._begun(place, tables, lost, is_agreed=is_agreed)
+        if begun is None:
+            return
+        try:
+            yield from self._log(begun, tables)
+        except PublicationAbsent:
+            following = held.following
+            if following is None or following.is_within_a_load:
+                raise
+            why = self._gap(following.place, f"publication `{settings.publication}` was not there for a while")
+            begun = yield from self._begun(following.place.lost(""), tables, [why], is_agreed=False)
+            if begun is not None:
+                yield from self._log(begun, tables)
+
+    def _begun(
+        self, place: Place, tables: Mapping[str, Table], lost: Sequence[str], *, is_agreed: bool
+    ) -> Generator[Batch, None, Place | None]:
+        """With a snapshot of every table; None where there is no log to go on with, for who only looks."""
         makes = is_agreed or (yield from self._agreed(place, lost))
         has_log = makes or place.lsn is not None
-        place = yield from self._prepared(place, tables, makes)
-        if has_log:
-            yield from self._log(place, tables)
+        found = yield from self._prepared(place, tables, makes)
+        return found if has_log else None
 
     def _said(self, kind: str, message: str) -> Notice:
         return Notice(kind, message, {"stream": self._settings.name})  # type: ignore[arg-type]
@@ -68,6 +90,7 @@ class Reading:
         self, place: Place, found: slots.Standing, tables: Mapping[str, Table]
     ) -> tuple[Place, Sequence[str]]:
         """The place to go on from, and what was lost before it. Raises Passed where that shall stop a run."""
+        told = self._published(tables)
         if place.lsn is None:
             return place, ()
         why = slots.gap(place, found, self._settings.slot)
@@ -75,9 +98,13 @@ class Reading:
             why = self._another_server(place, found)
         if why is not None:
             return place.lost(self._settings.slot), [self._gap(place, why)]
-        broken = self._broken(place, tables)
+        why = self._unpublished(place, told)
+        if why is not None:
+            # What was written while there was no publication ends whoever reads the slot.
+            return place.lost(""), [self._gap(place, why)]
+        broken = self._broken(place, tables, told)
         lost = [self._gap(place, why) for why in broken.values()]
-        return (place.without(list(broken)) if broken else place), lost
+        return self._marked(place.without(list(broken)), told), lost
 
     def _another_server(self, place: Place, found: slots.Standing) -> str | None:
         link = Link(self._settings.url, self._settings.name)
@@ -86,18 +113,45 @@ class Reading:
         finally:
             link.close()
 
-    def _broken(self, place: Place, tables: Mapping[str, Table]) -> dict[str, str]:
+    def _unpublished(self, place: Place, told: Publication | None) -> str | None:
+        """Why nothing tells of any table, or did not for a while; None where the publication was there all along."""
+        if not place.tables:
+            return None
+        if told is None:
+            return f"publication `{self._settings.publication}` is gone"
+        if any(one.mark and not told.is_of(one.mark) for one in place.tables.values()):
+            return f"publication `{told.name}` was dropped and made anew"
+        return None
+
+    def _broken(self, place: Place, tables: Mapping[str, Table], told: Publication | None) -> dict[str, str]:
         """By stream, why changes of its table are missing in the log."""
-        told, found = self._published(tables), {}
+        name, found = self._settings.publication, {}
         for stream, taken in place.tables.items():
+            published = None if told is None else told.tables.get(taken.oid)
             if tables[stream].oid != taken.oid:
-                found[stream] = f"{tables[stream].shown} was dropped and made anew"
-            elif told is None or taken.oid not in told.tables:
-                found[stream] = f"{tables[stream].shown} is not in publication `{self._settings.publication}` any more"
+                found[stream] = f"{tables[stream].shown} was dropped and made anew, or `table` named another one"
+            elif published is None:
+                found[stream] = f"{tables[stream].shown} is not in publication `{name}` any more"
+            elif taken.mark not in ("", published.mark):
+                found[stream] = f"{tables[stream].shown} was out of publication `{name}`, or that was altered"
         return found
 
+    def _marked(self, place: Place, told: Publication | None) -> Place:
+        """A cursor of before there were marks says from here on what the publication is."""
+        if told is None or all(one.mark for one in place.tables.values()):
+            return place
+        marked = {
+            stream: replace(one, mark=one.mark or told.tables[one.oid].mark) for stream, one in place.tables.items()
+        }
+        return replace(place, tables=marked)
+
     def _published(self, tables: Mapping[str, Table]) -> Publication | None:
-        return publication(self._held.session, self._settings.publication, list(tables.values()))
+        """Raises ConfigError for a publication that will never tell what we follow."""
+        found = publication(self._held.session, self._settings.publication, list(tables.values()))
+        for why, cure in kept_back(found, list(tables.values())):
+            message = f"{self._settings.name}: {why} at {self._held.session.place}"
+            raise ConfigError(message, hint=cure)
+        return found
 
     def _gap(self, place: Place, why: str) -> str:
         where = self._held.session.place
@@ -117,13 +171,14 @@ class Reading:
             if makes:
                 publish(self._held.session, self._settings.publication, list(tables.values()), self._published(tables))
             if makes and place.lsn is None:
-                lsn = yield from self._made()
+                self._published(tables)
+                lsn = yield from self._made(is_anew=not place.slot)
                 place = replace(place, lsn=lsn, slot=self._settings.slot)
             if not place.system:
                 place = replace(place, system=link.system, timeline=link.timeline)
             for moment in exported(self._held.session, link, self._settings.slot):
                 if moment is None:
-                    yield Batch(_NOTHING)
+                    yield self._waits()
                 else:
                     link.close()
                     place = replace(place, lsn=moment.lsn) if place.lsn is None else place
@@ -132,21 +187,34 @@ class Reading:
             link.close()
         return place
 
-    def _made(self) -> Generator[Batch, None, int]:
+    def _made(self, *, is_anew: bool) -> Generator[Batch, None, int]:
         """Where our slot begins. One that is there was made by a run that was killed then, or was lost."""
         name = self._settings.slot
         found = self._held.standing().slot
-        if found is not None and found.is_lost:
+        if found is not None and (found.is_lost or is_anew):
+            slots.let_go(self._held.session, self._settings.name, name)
             self._held.session.fetch("SELECT pg_drop_replication_slot(%s)", (name,))
             found = None
         if found is None:
             sql = f"SELECT pg_create_logical_replication_slot({literal(name)}, {literal(PLUGIN)})"
             for row in self._held.session.patiently(sql):
                 if row is None:
-                    yield Batch(_NOTHING)
+                    yield self._waits()
         made = self._held.standing().slot
         assert made is not None
         return made.confirmed
+
+    def _waits(self) -> Batch:
+        """For another second until transactions that run have ended; when it takes long, for which."""
+        self._waited_s += 1
+        if self._waited_s != _LONG_S:
+            return Batch(_NOTHING)
+        session = Session(self._settings.url, self._settings.name)
+        try:
+            said = f"a snapshot begins when transactions that are open have ended: {slots.waited_for(session)}"
+        finally:
+            session.close()
+        return Batch(_NOTHING, None, 0, [self._said("said", said)])
 
     def _snapshots(self, place: Place, tables: Mapping[str, Table], moment: Moment) -> Generator[Batch, None, Place]:
         published = self._published(tables)
@@ -169,7 +237,7 @@ class Reading:
             if last is not None:
                 yield Batch(last.table(), None, last.bytes)
             rows, last = rows + len(gathered), gathered
-        taken = place.with_snapshot(table.stream, Taken(table.oid, moment.lsn, at_us), rows)
+        taken = place.with_snapshot(table.stream, Taken(table.oid, moment.lsn, at_us, told.mark), rows)
         final = Gathered(rows, self._held.origin) if last is None else last
         yield Batch(final.table(), taken.cursor(), final.bytes)
         return taken

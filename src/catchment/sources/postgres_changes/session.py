@@ -28,6 +28,11 @@ _SESSION = {
     "row_security": "off",  # or a policy would hide rows of the snapshot that the log then tells of
 }
 
+# From PostgreSQL 14 and 17 on.
+_TIMEOUTS = (
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
+)
+
 _WAL, _ALIVE = b"wk"
 _IDLE = "SELECT wait_event AS doing FROM pg_stat_activity WHERE pid = {pid}"
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS us"
@@ -59,6 +64,7 @@ class Session:
             raise _known(error, who, self.place) or refused(said, who, self.place) from None
         try:
             self.fetch("SELECT " + ", ".join(f"set_config('{key}', '{word}', false)" for key, word in _SESSION.items()))
+            self.fetch(_TIMEOUTS)
         except BaseException:
             self.close()
             raise
@@ -164,42 +170,52 @@ class Session:
             raise _known(error, self._who, self.place) or failed(error, self._who, self.place) from None
 
 
-# What only readers of the log are told -> whether it may pass, our words, and the cure.
-_REFUSALS: tuple[tuple[str, bool, str, str], ...] = (
+class PublicationAbsent(RetryableError):
+    """The log was written while its publication was not there: no reader of the slot gets past that."""
+
+
+# What only readers of the log are told -> what it is, our words, and the cure.
+_REFUSALS: tuple[tuple[str, type[CatchmentError], str, str], ...] = (
     (
         r"(must be superuser or|permission denied.*) replication|to start WAL sender|use replication slots",
-        False,
+        ConfigError,
         "this user may not replicate",
         "ALTER ROLE … REPLICATION (on Amazon RDS: GRANT rds_replication TO …)",
     ),
     (
         r"wal_level",
-        False,
+        ConfigError,
         "the server's log tells no rows (wal_level is not logical)",
         "ALTER SYSTEM SET wal_level = logical, then restart it (on Amazon RDS: rds.logical_replication = 1)",
     ),
     (
         r"all replication slots are in use",
-        False,
+        ConfigError,
         "the server has no replication slot left",
         "drop those that nobody reads, or raise max_replication_slots",
     ),
-    (r"all WAL senders|max_wal_senders", True, "the server has no WAL sender left", "raise max_wal_senders"),
+    (r"all WAL senders|max_wal_senders", RetryableError, "the server has no WAL sender left", "raise max_wal_senders"),
     (
         r"replication slot .* is active",
-        True,
+        RetryableError,
         "another process reads the slot",
         "one at a time can: is another at work?",
     ),
     (
         r"row-level security",
-        False,
+        ConfigError,
         "row-level security would hide rows of a snapshot from this user",
         "ALTER ROLE … BYPASSRLS, or take the owner of the table",
     ),
     (
+        r"publication .* does not exist",
+        PublicationAbsent,
+        "the publication was not there while the log was written, and the slot cannot be read past that",
+        "set `on_gap: snapshot`: a new slot is made, and each table is snapshotted anew",
+    ),
+    (
         r"can no longer (get changes|access)|has been invalidated|requested WAL segment",
-        False,
+        ConfigError,
         "the slot fell too far behind: the server has removed its log",
         "see what is lost: catchment plan",
     ),
@@ -207,9 +223,9 @@ _REFUSALS: tuple[tuple[str, bool, str, str], ...] = (
 
 
 def _known(error: Exception, who: str, place: str) -> CatchmentError | None:
-    for pattern, passes, words, cure in _REFUSALS:
+    for pattern, kind, words, cure in _REFUSALS:
         if re.search(pattern, str(error), re.IGNORECASE):
-            return (RetryableError if passes else ConfigError)(f"{who} at {place}: {words}", hint=cure)
+            return kind(f"{who} at {place}: {words}", hint=cure)
     return None
 
 

@@ -19,6 +19,13 @@ _TIGHT = 0.25
 # So long somebody who was killed may still hold the slot.
 _LETS_GO_S = 5.0
 
+_SHOWN = 3
+_OPEN = """\
+SELECT format('process %s (%s)', pid, coalesce(nullif(application_name, ''), usename)) AS who, xact_start AS since
+FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+UNION ALL SELECT format('prepared transaction %s', quote_literal(gid)), prepared FROM pg_prepared_xacts
+ORDER BY since"""
+
 _POSITION = """\
 SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END)::text AS lsn,
        current_database()::text AS database, current_setting('wal_level') AS wal_level,
@@ -173,6 +180,13 @@ def lost(source: str, place: Place, why: str, where: str) -> str:
     assert place.lsn is not None
     when = f" (committed {instant(place.committed_us):%Y-%m-%d %H:%M:%S} UTC)" if place.committed_us else ""
     return f"{source}: {why} at {where}; changes after {shown(place.lsn)}{when} are lost"
+
+
+def waited_for(session: Session) -> str:
+    """Transactions that have written and are open, the oldest first: none of them may be cut by a place in the log."""
+    found = [str(row["who"]) for row in session.fetch(_OPEN)]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"{', '.join(found[:_SHOWN])}{more}" if found else "transactions that are about to end"
 
 
 def let_go(session: Session, source: str, slot: str) -> None:

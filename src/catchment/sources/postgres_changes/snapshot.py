@@ -13,9 +13,10 @@ from catchment.naming import quoted
 from catchment.sources.postgres_changes.forms import Form, Gathered
 from catchment.sources.postgres_changes.messages import Fields
 from catchment.sources.postgres_changes.place import micros, number
+from catchment.sources.postgres_changes.publications import Published
 from catchment.sources.postgres_changes.session import Session
 from catchment.sources.postgres_changes.slots import PLUGIN
-from catchment.sources.postgres_changes.tables import Published, Table, Types, columns
+from catchment.sources.postgres_changes.tables import Table, Types, columns
 
 # Rows wait for each other until there are so many bytes of them, or so many.
 BATCH_BYTES = 8 << 20
@@ -71,7 +72,7 @@ class Copying:
         named = ", ".join(quoted(name) for name, _ in self.form.columns)
         where = "" if self._filter is None else f" WHERE {self._filter}"
         few = "" if limit is None else f" LIMIT {limit}"
-        sql = f"COPY (SELECT {named} FROM {self._table.name}{where}{few}) TO STDOUT"
+        sql = f"COPY (SELECT {named} FROM {self._table.rows_of}{where}{few}) TO STDOUT"
         gathered = Gathered(first, origin)
         for lines in self._session.copied(sql):
             if not lines:

@@ -22,10 +22,11 @@ from catchment.sources.postgres_changes import slots
 from catchment.sources.postgres_changes.findings import findings
 from catchment.sources.postgres_changes.held import Held, Settings
 from catchment.sources.postgres_changes.place import Place, micros, number
+from catchment.sources.postgres_changes.publications import Published
 from catchment.sources.postgres_changes.reading import Reading
 from catchment.sources.postgres_changes.session import Session
 from catchment.sources.postgres_changes.snapshot import Copying, readable
-from catchment.sources.postgres_changes.tables import ChangesStream, Published, Table, Types, found_tables
+from catchment.sources.postgres_changes.tables import ChangesStream, Table, Types, found_tables
 
 # Up to so many bytes a table's rows are counted for a description.
 _COUNTED_BYTES = 64 << 20
@@ -159,4 +160,4 @@ class PostgresChangesSource(Source):
 def _rows(session: Session, table: Table) -> int:
     if table.rows >= 0 and table.bytes > _COUNTED_BYTES:
         return table.rows
-    return int(session.fetch(f"SELECT count(*) AS n FROM {table.name}")[0]["n"])
+    return int(session.fetch(f"SELECT count(*) AS n FROM {table.rows_of}")[0]["n"])

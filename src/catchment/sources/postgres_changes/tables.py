@@ -1,13 +1,12 @@
-"""What the catalog says: the tables of streams, their columns as the log tells them, publication, and types."""
+"""What the catalog says: the tables of streams, their columns as the log tells them, and types."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from catchment.errors import CatchmentError, ConfigError
-from catchment.naming import quoted
 from catchment.sources.postgres_changes import values
 from catchment.sources.postgres_changes.session import Session
 from catchment.sources.sql.found import did_you_mean_table
@@ -23,7 +22,13 @@ SELECT s.stream, c.oid::int8 AS oid, quote_ident(n.nspname) || '.' || quote_iden
        coalesce((SELECT array_agg(a.attname::text ORDER BY k.place)
         FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(number, place)
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
-        WHERE i.indrelid = c.oid AND i.indisprimary), '{}') AS key
+        WHERE i.indrelid = c.oid AND i.indisprimary), '{}') AS key,
+       coalesce((SELECT i.indimmediate FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary), false)
+           AS is_unique_at_once,
+       coalesce((SELECT array_agg(a.attname::text) FROM pg_index i
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+        WHERE i.indrelid = c.oid AND i.indisreplident), '{}') AS identity_key,
+       c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) AS has_heirs
 FROM unnest(%s::text[], %s::text[]) AS s(stream, said)
 LEFT JOIN pg_class c ON c.oid = to_regclass(s.said) LEFT JOIN pg_namespace n ON n.oid = c.relnamespace"""
 
@@ -32,16 +37,6 @@ SELECT a.attname::text AS name, a.atttypid::int8 AS type, format_type(a.atttypid
        a.attstorage IN ('x', 'e') AND a.attlen = -1 AS may_be_beside
 FROM pg_attribute a WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 ORDER BY a.attnum"""
-
-_PUBLICATION = """\
-SELECT puballtables AS everything, pubviaroot AS via_root, pubinsert AND pubupdate AND pubdelete AS changes,
-       pubtruncate AS truncates FROM pg_publication WHERE pubname = %s"""
-
-# The columns and rows that are published are told from PostgreSQL 15 on.
-_PUBLISHED = """\
-SELECT to_regclass(format('%%I.%%I', p.schemaname, p.tablename))::oid::int8 AS oid,
-       to_jsonb(p) -> 'attnames' AS columns, to_jsonb(p) ->> 'rowfilter' AS filter
-FROM pg_publication_tables p WHERE p.pubname = %s AND format('%%I.%%I', p.schemaname, p.tablename) = ANY (%s)"""
 
 _KINDS = """\
 WITH RECURSIVE bare AS (
@@ -66,7 +61,11 @@ class ChangesStream(Protocol):
 
 @dataclass(frozen=True)
 class Table:
-    """The table of a stream as it is now; `name` is quoted, `key` what names a row where the log tells whole rows."""
+    """The table of a stream as it is now; `name` is quoted, `key` what names a row where the log tells whole rows.
+
+    `is_unique_at_once`: no two rows ever have one key, not even within a transaction. `identity_key` are the columns
+    of the index that was made its replica identity.
+    """
 
     stream: str
     oid: int
@@ -80,6 +79,14 @@ class Table:
     rows: int
     bytes: int
     key: tuple[str, ...]
+    is_unique_at_once: bool = True
+    identity_key: tuple[str, ...] = ()
+    has_heirs: bool = False
+
+    @property
+    def rows_of(self) -> str:
+        """What to select from: what inherits from a table is told by the log as a table of its own."""
+        return self.name if self.is_partitioned else f"ONLY {self.name}"
 
 
 @dataclass(frozen=True)
@@ -88,24 +95,6 @@ class TableColumn:
     type: int
     shown: str
     may_be_beside: bool
-
-
-@dataclass(frozen=True)
-class Published:
-    """What of a table the log tells: its columns (None: all) and the condition on its rows."""
-
-    columns: Sequence[str] | None = None
-    filter: str | None = None
-
-
-@dataclass(frozen=True)
-class Publication:
-    name: str
-    everything: bool
-    via_root: bool
-    changes: bool
-    truncates: bool
-    tables: Mapping[int, Published]
 
 
 @dataclass(frozen=True)
@@ -146,7 +135,9 @@ def _table(session: Session, source: str, stream: ChangesStream, row: Mapping[st
         spelling = "write it as schema.table; names with capitals want double quotes in it"
         known = [(one["schema"], one["name"]) for one in session.fetch(_FOLLOWABLE)]
         raise ConfigError(message, hint=did_you_mean_table(stream.table, known, plain=None) or spelling)
-    table = Table(**{**row, "key": tuple(stream.key or row["key"])})
+    is_at_once = row["is_unique_at_once"] and set(stream.key or row["key"]) == set(row["key"])
+    key, identity_key = tuple(stream.key or row["key"]), tuple(row["identity_key"])
+    table = Table(**{**row, "key": key, "is_unique_at_once": is_at_once, "identity_key": identity_key})
     if table.kind not in ("r", "p"):
         message = f"{where}: `{stream.table}` at {session.place} is no table: its changes are not in the log"
         raise ConfigError(message, hint="name the table itself; views are read with `type: postgres`")
@@ -168,40 +159,6 @@ def _distinct(source: str, tables: Iterable[Table]) -> None:
 def columns(session: Session, table: Table) -> list[TableColumn]:
     """Those that can be in the log: generated ones are not."""
     return [TableColumn(**row) for row in session.fetch(_COLUMNS, (table.oid,))]
-
-
-def publication(session: Session, name: str, tables: Collection[Table]) -> Publication | None:
-    """As it is, with the tables of ours that are in it; None where there is none."""
-    found = session.fetch(_PUBLICATION, (name,))
-    if not found:
-        return None
-    members = session.fetch(_PUBLISHED, (name, [table.name for table in tables]))
-    return Publication(
-        name, **found[0], tables={one["oid"]: Published(one["columns"], one["filter"]) for one in members}
-    )
-
-
-def publish(session: Session, name: str, tables: Sequence[Table], found: Publication | None) -> None:
-    """See to it that a publication has these tables. Raises ConfigError with the SQL that somebody else has to run."""
-    absent = [table.name for table in tables if found is None or table.oid not in found.tables]
-    if not absent:
-        return
-    sql = publishing(name, absent, found is not None)
-    try:
-        session.fetch(sql)
-    except CatchmentError as error:
-        if "already" in error.message:  # somebody was faster
-            return
-        why = error.message.rpartition(": ")[2]
-        message = f"publication `{name}` cannot be {'made' if found is None else 'changed'} at {session.place}: {why}"
-        raise ConfigError(message, hint=f"let its owner run: {sql}") from None
-
-
-def publishing(name: str, tables: Sequence[str], is_there: bool) -> str:
-    """The SQL that puts tables into a publication."""
-    if is_there:
-        return f"ALTER PUBLICATION {quoted(name)} ADD TABLE {', '.join(tables)}"
-    return f"CREATE PUBLICATION {quoted(name)} FOR TABLE {', '.join(tables)} WITH (publish_via_partition_root = true)"
 
 
 class Types:

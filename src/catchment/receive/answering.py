@@ -99,15 +99,14 @@ class Answering:
         length = int(headers["content-length"]) if "content-length" in headers else None
         if length is not None and length > endpoint.largest:
             return await self._oversized(endpoint, receive, length)
-        reserved = endpoint.largest if length is None else length
-        if self._bytes + reserved > self._most[0] or self._requests >= self._most[1]:
-            return self._come_again(endpoint, "busy", "too many deliveries wait to be written", _RETRY_BUSY_S)
-        self._bytes += reserved
+        if self._bytes + (length or 0) > self._most[0] or self._requests >= self._most[1]:
+            return self._busy(endpoint)
+        held = _Held()
         self._requests += 1
         try:
-            return await self._delivered(endpoint, headers, receive)
+            return await self._delivered(endpoint, headers, receive, held)
         finally:
-            self._bytes -= reserved
+            self._bytes -= held.bytes
             self._requests -= 1
 
     def _ours(self, path: str, method: str) -> Answer:
@@ -131,9 +130,9 @@ class Answering:
         full = self._bytes > 0.9 * self._most[0] or self._requests > 0.9 * self._most[1]
         return "too many deliveries wait to be written" if full else None
 
-    async def _delivered(self, endpoint: Endpoint, headers: Headers, receive: Receive) -> Answer | None:
+    async def _delivered(self, endpoint: Endpoint, headers: Headers, receive: Receive, held: _Held) -> Answer | None:
         began = time.perf_counter()
-        body = await self._body(endpoint, receive)
+        body = await self._body(endpoint, receive, held)
         if isinstance(body, Answer | None):
             return body
         found = endpoint.judge(headers, body, self._clock())
@@ -154,17 +153,22 @@ class Answering:
         known.add(delivery.id, written)
         return written
 
-    async def _body(self, endpoint: Endpoint, receive: Receive) -> bytes | Answer | None:
-        """The whole body; an answer where it is too large or too slow, None where the sender has gone."""
+    async def _body(self, endpoint: Endpoint, receive: Receive, held: _Held) -> bytes | Answer | None:
+        """The whole body; an answer where it is too large or too slow, None where the sender has gone.
+
+        It takes room as it comes: who announces much and sends nothing keeps nobody else away.
+        """
         parts: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(self._body_s):
                 while (message := await self._part(receive)) is not None:
                     parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > endpoint.largest:
+                    held.bytes += len(parts[-1])
+                    self._bytes += len(parts[-1])
+                    if held.bytes > endpoint.largest:
                         return self._too_large(endpoint)
+                    if self._bytes > self._most[0]:
+                        return self._busy(endpoint)
                     if not message.get("more_body", False):
                         return parts[0] if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
@@ -197,9 +201,19 @@ class Answering:
         self._counts.add(endpoint.stream, refusal.reason)
         return _answer(refusal.status, {"error": refusal.reason, "message": refusal.message}, *headers)
 
+    def _busy(self, endpoint: Endpoint) -> Answer:
+        return self._come_again(endpoint, "busy", "too many deliveries wait to be written", _RETRY_BUSY_S)
+
     def _come_again(self, endpoint: Endpoint, reason: str, message: str, seconds: int) -> Answer:
         later = (b"retry-after", str(seconds).encode())
         return self._refused(endpoint, Refusal(reason, 503, message), later, _CLOSE)
+
+
+@dataclass
+class _Held:
+    """What one request has in memory."""
+
+    bytes: int = 0
 
 
 class _Known:

@@ -53,7 +53,7 @@ class Endpoint:
 
     def judge(self, headers: Headers, body: bytes, now: float) -> Delivery | Refusal:
         """`now` in seconds since 1970."""
-        refusal = self.scheme.check(headers, body, now) or _malformed(body, is_json=self.is_json)
+        refusal = self.scheme.check(headers, body, now) or _packed(headers) or _malformed(body, is_json=self.is_json)
         if refusal is not None:
             return refusal
         delivery = self.scheme.id_of(headers, body)
@@ -70,17 +70,28 @@ def _is_kept(name: str) -> bool:
     return name in _KEPT or name.startswith(_KEPT_BEGIN)
 
 
+def _packed(headers: Headers) -> Refusal | None:
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    return Refusal("malformed", 400, "the body is compressed (content-encoding): deliveries are taken as they are")
+
+
 def _malformed(body: bytes, *, is_json: bool) -> Refusal | None:
     """What would be a defect in bronze is told to the sender instead."""
     try:
         if is_json:
-            json.loads(body.decode("utf-8"), parse_constant=_no_number)
+            found = json.loads(body.decode("utf-8"), parse_constant=_no_number)
+            if b"\\u" in body:
+                json.dumps(found, ensure_ascii=False).encode()
         elif b"\0" in body or not body:
             return Refusal("malformed", 400, "the body is empty or holds a NUL byte")
         else:
             body.decode("utf-8")
     except UnicodeDecodeError as error:
         return Refusal("malformed", 400, f"the body is no UTF-8 at byte {error.start}")
+    except UnicodeEncodeError:
+        return Refusal("malformed", 400, "the body holds half a character (a surrogate without its other half)")
     except ValueError as error:
         return Refusal("malformed", 400, f"the body is no JSON: {getattr(error, 'msg', error)}"[:200])
     except RecursionError:

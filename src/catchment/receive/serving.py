@@ -15,9 +15,11 @@ from functools import partial
 from typing import Any
 
 from catchment.errors import CatchmentError, ConfigError, MissingExtra
+from catchment.errors import refused as refused_by
 from catchment.events import Noticed, ReceiverStarted, ReceiverStopped
 from catchment.interfaces import Broker, Tell
 from catchment.receive.answering import Answering
+from catchment.receive.connections import WAITING, most_connections
 from catchment.receive.counting import REPEATED, TAKEN, Counts, refused
 from catchment.receive.endpoints import Endpoint
 from catchment.receive.writing import Writing
@@ -49,9 +51,11 @@ class Receiver:
     declared: Sequence[TopicSpec] = ()  # topics as the project wants them
     told_every_s: float = _TOLD_EVERY_S
     head_s: float = HEAD_S
+    most_connections: int | None = None  # by default as many as the system gives files for
 
     def __post_init__(self) -> None:
         self._counts = Counts()
+        self._most = 0
         self._server: _Server | None = None
         self._stopping = threading.Event()
         self._unwritten_told = -_TOLD_EVERY_S
@@ -62,6 +66,7 @@ class Receiver:
         Raises ConfigError where it cannot listen there or a topic cannot be.
         """
         began = time.monotonic()
+        self._most = self.most_connections or most_connections()
         self._declare()
         listening = _listening(self.address)
         try:
@@ -104,7 +109,9 @@ class Receiver:
     async def _serve(self, listening: socket.socket) -> None:
         writing = Writing(self.broker.write, self._failed)
         answering = Answering(self.endpoints, writing, self._counts, **self.limits)
-        self._server = _Server(_config(answering, partial(Guarded, counts=self._counts, head_s=self.head_s)))
+        self._server = _Server(
+            _config(answering, partial(Guarded, counts=self._counts, head_s=self.head_s, most=self._most))
+        )
         self._server.should_exit = self._stopping.is_set()
         with _signals(self.stop):
             self.tell(
@@ -136,8 +143,9 @@ class Receiver:
             for endpoint in self.endpoints:
                 try:
                     await asyncio.to_thread(self.broker.expire, endpoint.topic, datetime.now(UTC))
-                except CatchmentError as error:
-                    self.tell(Noticed(step="receive", kind="not_expired", message=error.message))
+                except (CatchmentError, OSError) as error:
+                    words = error if isinstance(error, CatchmentError) else refused_by(error)
+                    self.tell(Noticed(step="receive", kind="not_expired", message=words.message))
 
     def _tell_counts(self) -> None:
         for counted in self._counts.since_last():
@@ -155,7 +163,7 @@ def _listening(address: tuple[str, int]) -> socket.socket:
     host, port = address
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=WAITING)
         # Connections inherit it. uvicorn writes head and body of an answer apart, and asyncio sets this only where the
         # socket names its protocol: the body would wait 40 ms for the sender's acknowledgement of the head.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -207,6 +215,7 @@ def _config(application: Answering, protocol: partial[Guarded]) -> uvicorn.Confi
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        backlog=WAITING,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_STOPPING_S,
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from catchment.errors import CatchmentError, refused
+from catchment.errors import CatchmentError, DataError, refused
 from catchment.records import Message
 
 Write = Callable[[str, Sequence[Message]], object]
@@ -53,8 +53,8 @@ class Writing:
                         await self._next(topic)
         finally:
             self._thread.shutdown()
-            for _, written in [one for waiting in self._waiting.values() for one in waiting]:
-                _settle(written, durable=False)
+            for waiting in self._waiting.values():
+                _settle(waiting, durable=False)
             self._waiting = {}
 
     def close(self) -> None:
@@ -63,20 +63,33 @@ class Writing:
         self._some.set()
 
     async def _next(self, topic: str) -> None:
-        batch = self._take(topic)
-        durable = False
+        await self._written(topic, self._take(topic))
+
+    async def _written(self, topic: str, batch: Sequence[_Waiting]) -> None:
+        """One write; where one of several cannot be written, as one that is larger than the topic takes, each alone."""
+        durable, apart = False, False
         try:
             messages = [message for message, _ in batch]
             await asyncio.get_running_loop().run_in_executor(self._thread, self._write, topic, messages)
             durable = True
+        except DataError as error:
+            apart = len(batch) > 1
+            if not apart:
+                self._failed(error)
         except CatchmentError as error:
             self._failed(error)
         except OSError as error:
             self._failed(refused(error))
         finally:
-            self.failed_at = None if durable else time.monotonic()
-            for _, written in batch:
-                _settle(written, durable=durable)
+            if not apart:
+                self.failed_at = None if durable else time.monotonic()
+                _settle(batch, durable=durable)
+        if apart:
+            try:
+                for one in batch:
+                    await self._written(topic, [one])
+            finally:
+                _settle(batch, durable=False)
 
     def _take(self, topic: str) -> list[_Waiting]:
         waiting = self._waiting.pop(topic)
@@ -91,6 +104,7 @@ class Writing:
         return waiting[:count]
 
 
-def _settle(written: asyncio.Future[bool], *, durable: bool) -> None:
-    if not written.done():  # nobody waits any more for a request that was given up
-        written.set_result(durable)
+def _settle(batch: Sequence[_Waiting], *, durable: bool) -> None:
+    for _, written in batch:
+        if not written.done():  # nobody waits any more for a request that was given up
+            written.set_result(durable)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from catchment.errors import CatchmentError, RetryableError
+from catchment.errors import CatchmentError, DataError, RetryableError
 from catchment.receive.answering import Answering
 from catchment.receive.counting import Counts, refused
 from catchment.receive.endpoints import Endpoint
@@ -37,6 +37,7 @@ class Desk:
     limits: dict[str, Any] = field(default_factory=dict)
     gate: threading.Event = field(default_factory=threading.Event)
     failing: CatchmentError | OSError | None = None
+    poison: bytes | None = None  # a value that cannot be written
     counts: Counts = field(default_factory=Counts)
     writes: list[int] = field(default_factory=list)
     failures: list[CatchmentError] = field(default_factory=list)
@@ -63,6 +64,9 @@ class Desk:
         self.gate.wait()
         if self.failing is not None:
             raise self.failing
+        if self.poison in [message.value for message in messages]:
+            message = "larger than the topic takes"
+            raise DataError(message, hint="write less")
         self.writes.append(len(messages))
         self.broker.write(topic, messages)
 
@@ -238,10 +242,39 @@ def test_more_than_can_wait_is_asked_to_come_again(desk: Desk, limits: dict[str,
     assert desk.refused() == {"busy": 2}
 
 
-def test_a_body_without_a_length_counts_as_the_largest(desk: Desk) -> None:
-    desk.limits = {"most_bytes": 999}
-    assert desk.run(lambda answering: ask(answering, b"{}")).status == 503
-    assert desk.run(lambda answering: ask(answering, b"{}", length=2)).status == 200
+@pytest.mark.parametrize("length", [None, 900])
+def test_who_announces_much_and_sends_little_keeps_nobody_away(desk: Desk, length: int | None) -> None:
+    desk.limits = {"most_bytes": 1000}
+
+    async def work(answering: Answering) -> None:
+        slow = [asyncio.create_task(ask(answering, [b"1" * 300, 0.3, b"1" * 600], length=length)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert (await ask(answering, b"{}", length=2)).status == 200
+        # Both together are too much.
+        assert sorted([reply.status for reply in await asyncio.gather(*slow)]) == [200, 503]
+        assert (await ask(answering, b"1" * 900, length=900)).status == 200
+
+    desk.run(work)
+    assert desk.refused() == {"busy": 1}
+
+
+def test_one_that_cannot_be_written_is_no_reason_to_refuse_others(desk: Desk) -> None:
+    """Whoever asks at the same time is written with it at first."""
+
+    async def work(answering: Answering) -> None:
+        desk.gate.clear()
+        first = asyncio.create_task(ask(answering, b"0"))
+        await asyncio.sleep(0.1)
+        asked = [asyncio.create_task(ask(answering, body)) for body in (b"1", b'"poison"', b"3")]
+        await asyncio.sleep(0.1)
+        desk.gate.set()
+        replies = await asyncio.gather(first, *asked)
+        assert [reply.status for reply in replies] == [200, 200, 503, 200]
+
+    desk.poison = b'"poison"'
+    desk.run(work)
+    assert desk.kept() == [b"0", b"1", b"3"]
+    assert len(desk.failures) == 1
 
 
 @pytest.mark.parametrize(

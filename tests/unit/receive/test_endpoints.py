@@ -126,12 +126,32 @@ def test_headers_that_tell_of_the_delivery_are_kept_and_those_that_let_in_are_no
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b'{"a": NaN}', b"-Infinity", b"\xff", b'"\x00"', b"[" * 100_000, b"{} {}", b"\xef\xbb\xbf{}"]
+    "body",
+    [
+        b'{"\\ud800": 1}',
+        b'["\\udc00\\ud800"]',
+        b"",
+        b"{",
+        b'{"a": NaN}',
+        b"-Infinity",
+        b"\xff",
+        b'"\x00"',
+        b"[" * 100_000,
+        b"{} {}",
+        b"\xef\xbb\xbf{}",
+    ],
 )
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
     found = judged(body)
     assert isinstance(found, Refusal)
     assert (found.reason, found.status) == ("malformed", 400)
+
+
+def test_a_body_that_is_compressed_is_told_so() -> None:
+    found = judged(b"\x1f\x8b\x08\x00", {"content-encoding": "gzip"})
+    assert isinstance(found, Refusal)
+    assert "compressed" in found.message
+    assert isinstance(judged(b'"\\ud83d\\ude00"', {"content-encoding": "identity"}), Delivery)
 
 
 def test_text_is_any_utf_8_that_holds_something() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -139,6 +141,26 @@ def test_several_deliveries_go_over_one_connection(tmp_path: Path) -> None:
     assert (found.totals().taken, found.totals().repeated, found.totals().refused) == (4, 1, {"malformed": 1})
 
 
+@pytest.mark.parametrize("parts", [1, 2, 400])
+def test_a_sender_that_would_rather_speak_another_protocol_is_heard(tmp_path: Path, parts: int) -> None:
+    """Java's client asks for HTTP/2 so; the body comes with the head."""
+    head = (
+        b"POST /notices HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings, close\r\nContent-Length: 8\r\nHost: x\r\n"
+        b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\n\r\n"
+    )
+    request = head.replace(b", close", b"") + b'{"a": 1}' + head + b'{"a": 2}'
+    with running(tmp_path) as found:
+        connection = found.raw()
+        size = -(-len(request) // parts)
+        for begin in range(0, len(request), size):
+            connection.sendall(request[begin : begin + size])
+            if parts == 2:
+                time.sleep(0.05)
+        answers = until_closed(connection)
+        assert answers.count(b"200 OK") == 2
+        assert answers.count(b'"taken"') == 2
+
+
 def test_small_answers_do_not_wait_for_acknowledgements(tmp_path: Path) -> None:
     """Forty milliseconds each, where they do."""
     with running(tmp_path) as found:
@@ -180,6 +202,43 @@ def test_what_was_taken_when_it_is_stopped_is_answered_and_nothing_more_is_taken
         assert answers == [(200, {"status": "taken"})]
         found.thread.join(20)
     assert found.error is None
+
+
+def test_more_connections_than_there_are_files_for_are_closed(tmp_path: Path) -> None:
+    with running(tmp_path, most_connections=3) as found:
+        kept = found.connect()
+        assert post(kept)[0] == 200
+        idle = [found.raw() for _ in range(10)]
+        assert sum(_is_closed(one) for one in idle) == 8
+        assert post(kept, b"[1]")[0] == 200
+        for one in idle:
+            one.close()
+        until = time.monotonic() + 20
+        while True:
+            try:
+                assert post(found.connect(), b"[2]")[0] == 200
+                break
+            except (http.client.HTTPException, OSError):
+                assert time.monotonic() < until
+    assert found.totals().refused["crowded"] >= 8
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(0.3)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_the_limit_of_open_files_says_how_many_connections_there_may_be() -> None:
+    asked = "from catchment.receive.connections import most_connections as most; import resource as r; "
+    for soft, hard, found in ((300, 300, 16), (200, 2000, 1644), (100, 15_000, 10_000)):
+        limited = f"{asked}r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); print(most())"
+        told = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=True)
+        assert int(told.stdout) == found
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:

@@ -192,6 +192,11 @@ class EmbeddedBroker(Broker):
         found = self._place(topic).published(name)
         return None if found is None or found.progress is None else _told(found.progress)
 
+    def publications(self, topic: str) -> Mapping[str, Mapping[str, Any]]:
+        self.spec(topic)
+        found = self._place(topic).publications()
+        return {one.name: _told(one.progress) for one in found if one.progress is not None}
+
     def opened(self, topic: str, name: str) -> Published:
         """A publication with a number that fences whoever has an older one."""
         place = self._place(topic)
@@ -278,15 +283,25 @@ class _Reading:
                 if self.number is None:
                     self.number = self._holder(numbers)
                 batch = self.place.open(self.number).read(self.partition, self.offset, self.until, messages)
+                if batch is not None:
+                    return self._taken(batch)
+                if self.number == numbers[-1]:
+                    return None
+                self.number = self._after(self.number)
             except FileNotFoundError:  # retention was faster
                 self.number = None
-                continue
-            if batch is not None:
-                return self._taken(batch)
-            if self.number == numbers[-1]:
-                return None
-            self.number += 1
         return None
+
+    def _after(self, number: int) -> int:
+        """The segment after one that was read to its end. Raises FatalError where the one that was next is gone, and
+        retention did not take it: that begins with the oldest."""
+        numbers = self.place.numbers()
+        if number not in numbers:
+            raise FileNotFoundError
+        following = next((one for one in numbers if one > number), None)
+        if following is None or self._start(following) > self.offset:
+            raise self._lacking()
+        return following
 
     def _holder(self, numbers: Sequence[int]) -> int:
         """The segment that holds the offset, or will; raises Passed where it is before all of them."""
@@ -305,10 +320,13 @@ class _Reading:
     def _taken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         first, last = batch["offset"][0].as_py(), batch["offset"][-1].as_py()
         if first != self.offset or last != first + batch.num_rows - 1:
-            message = f"topic {self.place.path.name}, partition {self.partition}: messages lack after {self.offset:,}"
-            raise FatalError(message, hint=f"bring {self.place.path} back from a copy, all files of one moment")
+            raise self._lacking()
         self.offset = last + 1
         return batch
+
+    def _lacking(self) -> FatalError:
+        message = f"topic {self.place.path.name}, partition {self.partition}: messages lack after {self.offset:,}"
+        return FatalError(message, hint=f"bring {self.place.path} back from a copy, all files of one moment")
 
     def _passed(self, first: int) -> Passed:
         """What is lost: from which offset to which, and from when that was."""

@@ -11,8 +11,8 @@ Everything that appears here is complete and durable before it has its name.
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import itertools
 import json
 import os
 import re
@@ -84,6 +84,10 @@ class TopicFolder:
         except OSError as error:
             if (path / SPEC).exists():
                 return None
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                message = f"topic {path.name} cannot be made: {path} is there already, and no topic (it has no {SPEC})"
+                hint = "it may be left of one that was removed while it was written: move it away, then run again"
+                raise FatalError(message, hint=hint) from error
             raise refused(error) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -109,14 +113,23 @@ class TopicFolder:
             raise FatalError(message, hint=hint) from error
         return self._known[1]
 
+    def _still(self) -> TopicSpec:
+        found = self.spec()
+        if found is None:
+            raise self._removed()
+        return found
+
+    def _removed(self) -> FatalError:
+        message = f"topic {self.path.name} was removed from {self.path.parent} while it was written"
+        return FatalError(message, hint="stop whoever writes a topic before it is removed; then run again")
+
     def identity(self) -> str | None:
         """Another for every topic that was made; None where that was before there were any, or there is none."""
         return None if self.spec() is None or self._known is None else self._known[2]
 
     def alter(self, wanted: TopicSpec) -> None:
         """More partitions, or another retention; called under the lock. Somebody else may have done it already."""
-        there = self.spec()
-        assert there is not None
+        there = self._still()
         partitions = max(there.partitions, wanted.partitions)
         # The tables first: whoever reads how many partitions there are finds them.
         self.open(self.numbers()[-1]).add_partitions(range(there.partitions, partitions))
@@ -133,6 +146,8 @@ class TopicFolder:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+        except FileNotFoundError as error:  # who has the lock has nobody beside him who takes segments
+            raise self._removed() from error
         finally:
             # Not by closing alone: a process that was forked meanwhile has the handle, too.
             fcntl.flock(handle, fcntl.LOCK_UN)
@@ -168,17 +183,19 @@ class TopicFolder:
 
     def published(self, name: str) -> Published | None:
         """How a publication stands; None where there was none of that name."""
+        return next((one for one in self.publications() if one.name == name), None)
+
+    def publications(self) -> list[Published]:
+        """How every publication stands, in no order."""
         while True:
             try:
-                found = self.open(self.numbers()[-1]).published()
+                return self.open(self.numbers()[-1]).published()
             except FileNotFoundError:
                 continue  # retention was faster
-            return next((one for one in found if one.name == name), None)
 
     def _turned(self, number: int, newest: Segment) -> Segment:
         """The segment after the newest; that one itself where it is empty. Called under the lock."""
-        spec = self.spec()
-        assert spec is not None
+        spec = self._still()
         if newest.written() is None:
             return newest
         segments.create(self.path / _file(number + 1), newest.ends(spec.partitions), now(), newest.published())
@@ -190,22 +207,55 @@ class TopicFolder:
 
         Called under the lock. The one that is written is closed first where all in it is too old.
         """
+        # First what is closed: on a full disk there is room for the rest only then.
+        freed = self._forget_closed(before)
+        if self._turned_where_old(before):
+            freed += self._forget_closed(before)
+        self._sweep()
+        return freed
+
+    def _turned_where_old(self, before: int) -> bool:
         number = self.numbers()[-1]
         newest = self.open(number)
         written = newest.written()
-        if written is not None and written < before:
-            self._turned(number, newest)
+        if written is None or written >= before:
+            return False
+        self._turned(number, newest)
+        return True
+
+    def _forget_closed(self, before: int) -> int:
         freed = 0
-        for oldest, following in itertools.pairwise(self.numbers()):
-            segment = self.open(oldest)
+        for oldest in self.numbers()[:-1]:
+            segment = self._closed(oldest)
             written = segment.written()
             # What SQLite's own log holds must be in the file: a reader may open that when the log is unlinked already.
             if written is None or written >= before or not segment.settle():
                 break
-            self._remember(Gone(oldest, segment.created, written, self.open(following).starts))
-            freed += self._unlink(segment.path)
-        self._sweep()
+            gone, path = Gone(oldest, segment.created, written, segment.all_ends()), segment.path
+            del segment  # what is open takes its room still
+            freed += self._unlink_as(gone, path)
         return freed
+
+    def _closed(self, number: int) -> Segment:
+        """A segment that has a successor. On a full disk it can be opened only as one that nobody will ever change."""
+        try:
+            return self.open(number)
+        except FatalError:
+            path = self.path / _file(number)
+            log = path.with_name(f"{path.name}-wal")
+            if log.exists() and log.stat().st_size:
+                raise
+            return Segment(path, is_closed=True)
+
+    def _unlink_as(self, gone: Gone, path: Path) -> int:
+        """What is remembered is written first, so that a kill may come between; a full disk has room only after."""
+        try:
+            self._remember(gone)
+        except FatalError:
+            freed = self._unlink(path)
+            self._remember(gone)
+            return freed
+        return self._unlink(path)
 
     def _unlink(self, path: Path) -> int:
         self._opened.forget(path)
@@ -298,7 +348,10 @@ def _file(number: int) -> str:
 def _put(path: Path, value: Any) -> None:
     """Replace a JSON file whole, durably."""
     draft = path.with_name(f"{path.name}~")
-    draft.write_text(json.dumps(value), encoding="utf-8")
-    segments.sync(draft)
-    draft.replace(path)
-    segments.sync(path.parent)
+    try:
+        draft.write_text(json.dumps(value), encoding="utf-8")
+        segments.sync(draft)
+        draft.replace(path)
+        segments.sync(path.parent)
+    except OSError as error:
+        raise refused(error) from error

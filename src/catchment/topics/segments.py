@@ -16,7 +16,7 @@ import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,6 +44,7 @@ _TABLE = "create table p{} (offset integer primary key, written integer not null
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BUSY_S = 10.0
+_BROKEN = "bring the topic's folder back from a copy, or move it away and begin a new topic"
 
 # Made once: `json.dumps` makes one for every call that is not like the others.
 _written = json.JSONEncoder(ensure_ascii=False).encode
@@ -148,20 +149,21 @@ def _in_words(path: Path) -> Iterator[None]:
         raise FatalError(message, hint="look at the free space and the rights there, then run again") from error
     except sqlite3.DatabaseError as error:
         message = f"{path} is broken: {error}"
-        hint = "bring the topic's folder back from a copy, or move it away and begin a new topic"
-        raise FatalError(message, hint=hint) from error
+        raise FatalError(message, hint=_BROKEN) from error
 
 
 class Segment:
     """A segment that one thread has open. It goes on being readable after its file was unlinked."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises FileNotFoundError where it is gone."""
+    def __init__(self, path: Path, *, is_closed: bool = False) -> None:
+        """Raises FileNotFoundError where it is gone. One that `is_closed` nobody writes any more: it is opened without
+        the files beside it, for which a full disk has no room."""
         self.path = path
+        self._is_closed = is_closed
         self.inode = path.stat().st_ino
         self._process = os.getpid()
         with _in_words(path):
-            self._connection = _connected(path)
+            self._connection = _connected(path, "mode=ro&immutable=1" if is_closed else "mode=rw")
             self.created: int = self._connection.execute("select created from about").fetchone()[0]
             self.starts: Mapping[int, int] = dict(self._connection.execute("select partition, offset from starts"))
 
@@ -185,17 +187,29 @@ class Segment:
 
     def ends(self, partitions: int) -> dict[int, int]:
         """The next offset of each partition, all as of one moment."""
-        asked = " union all ".join(f"select {n}, max(offset) from p{n}" for n in range(partitions))
         with _in_words(self.path):
-            found = dict(self._connection.execute(asked))
+            return self._ends(range(partitions))
+
+    def _ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        asked = " union all ".join(f"select {n}, max(offset) from p{n}" for n in partitions)
+        found = dict(self._connection.execute(asked))
         return {n: self.starts.get(n, 0) if last is None else last + 1 for n, last in found.items()}
+
+    def all_ends(self) -> dict[int, int]:
+        """As `ends`, of the partitions that there were when it was written."""
+        with _in_words(self.path):
+            return self._ends(self._partitions())
+
+    def _partitions(self) -> list[int]:
+        named = self._connection.execute("select name from sqlite_master where name glob 'p[0-9]*'")
+        return sorted(int(table[1:]) for (table,) in named)
 
     def written(self) -> int | None:
         """When the newest message was written, in microseconds; None where there is none."""
         with _in_words(self.path):
             newest = [
-                self._connection.execute(f"select written from {table} order by offset desc limit 1").fetchone()
-                for (table,) in self._connection.execute("select name from sqlite_master where name glob 'p[0-9]*'")
+                self._connection.execute(f"select written from p{n} order by offset desc limit 1").fetchone()
+                for n in self._partitions()
             ]
         return max((found[0] for found in newest if found is not None), default=None)
 
@@ -225,7 +239,8 @@ class Segment:
         """Write rows by partition, and how far their publication has come then, all or none, durable when it returns;
         called under the topic's lock.
 
-        The next offset of each partition.
+        The next offset of each partition. What a clock says that went back is not taken: retention goes by the newest
+        message, and would take with it those that were written before.
         """
         with _in_words(self.path), _transaction(self._connection) as connection:
             ends = {}
@@ -233,9 +248,11 @@ class Segment:
                 kept = "update publications set progress = ? where name = ? and epoch = ?"
                 connection.execute(kept, (published.progress, published.name, published.epoch))
             for partition, new in rows.items():
-                last = connection.execute(f"select max(offset) from p{partition}").fetchone()[0]
+                newest = f"select offset, written from p{partition} order by offset desc limit 1"
+                last, before = connection.execute(newest).fetchone() or (None, self.created)
                 first = self.starts.get(partition, 0) if last is None else last + 1
-                numbered = ((offset, written, *values) for offset, values in enumerate(new, first))
+                at = max(written, before)
+                numbered = ((offset, at, *values) for offset, values in enumerate(new, first))
                 connection.executemany(f"insert into p{partition} values (?, ?, ?, ?, ?, ?)", numbered)
                 ends[partition] = first + len(new)
         return ends
@@ -259,21 +276,31 @@ class Segment:
 
     def settle(self) -> bool:
         """Move everything into the file itself; whether that is all there. Called under the topic's lock."""
+        if self._is_closed:
+            return True
         with _in_words(self.path):
             busy, log, moved = self._connection.execute("pragma wal_checkpoint(passive)").fetchone()
         return not busy and bool(log == moved)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode=rw"
+def _connected(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
     # Whoever closes a broker may be another thread than the one that opened the file.
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False)
-    connection.executescript("pragma synchronous = full; pragma fullfsync = on")
-    layout = connection.execute("pragma user_version").fetchone()[0]
-    if layout not in (LAYOUT, WITH_PUBLICATIONS):
+    try:
+        connection.executescript("pragma synchronous = full; pragma fullfsync = on")
+        layout = connection.execute("pragma user_version").fetchone()[0]
+        if not layout:
+            message = f"{path} is broken: it is empty, or no segment of a topic"
+            raise FatalError(message, hint=_BROKEN)
+        if layout not in (LAYOUT, WITH_PUBLICATIONS):
+            message = f"{path} has layout {layout}, this Catchment knows {LAYOUT} and {WITH_PUBLICATIONS} only"
+            raise FatalError(message, hint="install the version of Catchment that wrote it, or a newer one")
+    except BaseException:
+        # What could not be opened is not left to whoever holds the error: the other connections of this process would
+        # find the file's shared memory as it left it, and its room would stay taken.
         connection.close()
-        message = f"{path} has layout {layout}, this Catchment knows {LAYOUT} and {WITH_PUBLICATIONS} only"
-        raise FatalError(message, hint="install the version of Catchment that wrote it, or a newer one")
+        raise
     return connection
 
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from catchment.errors import ConfigError, RetryableError
 from catchment.reading.kinds.postgres_changes import PostgresChangesSource as Keys
 from catchment.records import Batch, Budget
-from catchment.sources.postgres_changes import messages, snapshot, values
+from catchment.sources.postgres_changes import deferred, messages, snapshot, values
+from catchment.sources.postgres_changes.deferred import Deferred
 from catchment.sources.postgres_changes.following import Following
 from catchment.sources.postgres_changes.forms import Form, Gathered
 from catchment.sources.postgres_changes.place import Place, Taken, instant_of, number, shown
@@ -274,3 +275,20 @@ def test_keys_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     assert Keys(**_GIVEN).on_gap == "stop"
     with pytest.raises(ValidationError):
         Keys(**{**_GIVEN, **wrong})
+
+
+def test_a_key_that_another_row_has_by_now_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Deferred()
+    keys.comes(1, [b"2"], [b"2", b"a"])
+    assert not keys.goes(1, [b"2"], [b"2", b"b"])  # the row that had it before
+    assert keys.goes(2, [b"2"], [b"2", b"b"])  # of another table
+    assert keys.goes(1, [b"2"], [b"2", b"a"])
+    assert keys.goes(1, [b"2"], [b"2", b"b"])
+    keys.comes(1, [b"2"], [b"2", b"a"])
+    keys.begin()
+    assert keys.goes(1, [b"2"], [b"2", b"b"])
+    monkeypatch.setattr(deferred, "MOST_KEYS", 2)
+    for key in (b"1", b"2", b"3"):
+        keys.comes(1, [key], [key, b"new"])
+    gone = [keys.goes(1, [key], [key, b"old"]) for key in (b"1", b"2", b"3")]
+    assert gone == [True, False, False]  # the first was too long ago

@@ -33,6 +33,7 @@ from catchment.testing.publications import PublicationPromises, numbered
 from catchment.topics import segments
 from catchment.topics.embedded import EmbeddedBroker
 from catchment.topics.filesystems import file_system, refuse_remote
+from catchment.topics.folders import TopicFolder
 
 LATER = timedelta(days=8)
 
@@ -389,6 +390,19 @@ class TestAround(EmbeddedReaching):
         assert broker.write(topic, [Message(b"new", partition=0)]) == {0: 1}
         assert self.values(self.open(tmp_path), topic) == [b"new"]
 
+    def test_a_topic_that_is_removed_while_it_is_written_is_told(self, tmp_path: Path) -> None:
+        broker, topic = EmbeddedBroker(tmp_path / "topics", segment_bytes=1), self.topic(tmp_path)
+        broker.write(topic, [Message(b"")])
+        folder = tmp_path / "topics" / topic
+        (folder / "topic.json").rename(tmp_path / "topic.json")
+        place = TopicFolder(folder)
+        for work in (lambda: place.writable(1), lambda: place.alter(TopicSpec(topic, 5)), lambda: place.open(7)):
+            with pytest.raises(FatalError, match=r"was removed from .* while it was written"), place.locked():
+                work()
+        with pytest.raises(FatalError, match="is there already, and no topic") as told:
+            broker.declare([TopicSpec(topic)])
+        assert "move it away" in str(told.value.hint)
+
     def test_what_else_lies_in_the_folder_is_no_topic(self, tmp_path: Path) -> None:
         topic = self.topic(tmp_path)
         (tmp_path / "topics" / "empty").mkdir()
@@ -446,12 +460,55 @@ class TestAround(EmbeddedReaching):
         assert self.values(self.open(place), topic) == [b"before", b"after"]
         yield "went on"
 
+    def test_retention_makes_room_on_a_full_disk(self, tmp_path: Path) -> None:
+        assert self.together(tmp_path, [("make_room",)]) == [["made room"]]
+
+    def make_room(self, place: Path) -> Iterator[str]:
+        """Nothing can be written, not even what SQLite has beside a file, until a file goes."""
+        broker, topic = EmbeddedBroker(place / "topics", segment_bytes=1), self.topic(place, partitions=1)
+        for _ in range(3):
+            broker.write(topic, [Message(b"")] * 10)
+        broker.close()
+        unlink = TopicFolder._unlink
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        def unlinked(folder: TopicFolder, path: Path) -> int:
+            freed = unlink(folder, path)
+            assert not [one for one in _open_below(place) if path.name in one]  # its room would stay taken
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            return freed
+
+        TopicFolder._unlink = unlinked  # type: ignore[method-assign]
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        broker = self.open(place)
+        with pytest.raises(FatalError):
+            broker.write(topic, [Message(b"")])
+        assert broker.expire(topic, datetime.now(UTC) + LATER) > 0
+        assert broker.write(topic, [Message(b"after")]) == {0: 31}
+        assert self.values(self.open(place), topic) == [b"after"]
+        with pytest.raises(Passed, match=r"messages 0 to 29 unread, written from"):
+            list(broker.read(topic, {0: 0}, {0: 31}))
+        yield "made room"
+
+    def test_a_clock_that_goes_back_lets_retention_take_nothing_that_is_new(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker, topic = self.open(tmp_path), self.topic(tmp_path, partitions=2)
+        broker.write(topic, [Message(b"", partition=0), Message(b"", partition=1)])
+        with monkeypatch.context() as then:
+            then.setattr("catchment.topics.embedded.now", lambda: 0)  # a machine without a battery, just started
+            broker.write(topic, [Message(b"", partition=0), Message(b"", partition=1)])
+        assert broker.expire(topic, datetime.now(UTC)) == 0
+        assert broker.bounds(topic) == {0: (0, 2), 1: (0, 2)}
+
     def test_a_broken_file_is_told_with_its_name(self, tmp_path: Path) -> None:
         topic = self.topic(tmp_path)
         (only,) = _segments(tmp_path, topic)
-        only.write_bytes(b"not a database, " * 1000)
-        with pytest.raises(FatalError, match=r"000000000000\.sqlite is broken"):
-            self.open(tmp_path).bounds(topic)
+        for content in (b"not a database, " * 1000, b""):
+            only.write_bytes(content)
+            with pytest.raises(FatalError, match=r"000000000000\.sqlite is broken"):
+                self.open(tmp_path).bounds(topic)
 
     def test_a_broken_description_is_told_with_its_name(self, tmp_path: Path) -> None:
         topic = self.topic(tmp_path)
@@ -479,6 +536,16 @@ class TestAround(EmbeddedReaching):
         connection.close()
         with pytest.raises(FatalError, match="messages lack"):
             self.all(broker, topic)
+
+    def test_a_segment_that_is_gone_from_between_others_is_told(self, tmp_path: Path) -> None:
+        broker, topic = EmbeddedBroker(tmp_path / "topics", segment_bytes=1), self.topic(tmp_path, partitions=1)
+        for _ in range(4):
+            broker.write(topic, [Message(b"")] * 10)
+        _segments(tmp_path, topic)[1].unlink()
+        for begin in (0, 10, 15):
+            with pytest.raises(FatalError, match="messages lack after"):
+                list(self.open(tmp_path).read(topic, {0: begin}, {0: 40}))
+        assert sum(batch.num_rows for batch in self.open(tmp_path).read(topic, {0: 20}, {0: 40})) == 20
 
     def test_segments_that_are_gone_are_told(self, tmp_path: Path) -> None:
         topic = self.topic(tmp_path)

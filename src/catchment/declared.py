@@ -45,8 +45,21 @@ def differences(connected: Connected) -> Sequence[str]:
 
     Raises CatchmentError where the broker does not answer, or cannot have what is declared.
     """
-    wanted = specs(connected)
-    return connected.broker.declare(wanted, change=False) if wanted else ()
+    told, refused = list[str](), list[ConfigError]()
+    for wanted in specs(connected):
+        try:
+            told += connected.broker.declare([wanted], change=False)
+        except ConfigError as error:
+            refused.append(error)
+    if refused:
+        raise ConfigError("\n  ".join(error.message for error in refused), hint=refused[0].hint)
+    return told
+
+
+def apply(connected: Connected) -> Sequence[str]:
+    """Make the topics so, and say what was done. Raises as `differences` does, before any of them is changed."""
+    differences(connected)
+    return connected.broker.declare(specs(connected))
 
 
 def create_absent(connected: Connected, feed: Feed) -> Sequence[str]:

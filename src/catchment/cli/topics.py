@@ -6,6 +6,7 @@ import base64
 import itertools
 import re
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,7 +50,8 @@ def topics() -> None:
 def list_(invocation: Invocation, target: str | None, as_json: bool) -> None:
     """Show every topic: its partitions, messages, offsets, size, and the oldest message.
 
-    Offsets are those of the first message that is kept and of the next one to come, by partition.
+    Offsets are those of the first message that is kept and of the next one to come, by partition. Kafka tells messages
+    by their offsets, of which each transaction takes one as well.
     """
     broker = _broker(invocation, target)
     found = [topic_value(broker, topic) for topic in broker.topics()]
@@ -163,12 +165,12 @@ def apply(invocation: Invocation, yes: bool, target: str | None, as_json: bool) 
     """Make the topics of the target's broker what catchment.yaml declares under `topics`.
 
     What is absent is created, retention, compaction and min_insync are set, partitions are added. Fewer partitions are
-    refused. Topics that are not declared stay as they are.
+    refused, and no topic is changed then. Topics that are not declared stay as they are.
     """
-    from catchment.declared import differences, specs
+    from catchment import declared
 
     connected = _connected(invocation, target)
-    told = connected.broker.declare(specs(connected)) if yes else differences(connected)
+    told = (declared.apply if yes else declared.differences)(connected)
     if as_json:
         out_json({"done": yes, "topics": list(told)})
         return
@@ -240,8 +242,16 @@ def _rows(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _newest(broker: Broker, topic: str, bounds: Mapping[int, tuple[int, int]], limit: int) -> list[dict[str, Any]]:
-    offsets = {number: max(first, after - limit) for number, (first, after) in bounds.items()}
-    found = list(_rows(broker.read(topic, offsets, {number: after for number, (_, after) in bounds.items()})))
+    """An offset need not be a message: Kafka's transactions end with one that is none, and compaction leaves gaps."""
+    found, back, left = list[dict[str, Any]](), limit, dict(bounds)
+    while left:
+        offsets = {number: max(first, after - back) for number, (first, after) in left.items()}
+        newest = {number: deque[dict[str, Any]](maxlen=limit) for number in left}
+        for one in _rows(broker.read(topic, offsets, {number: after for number, (_, after) in left.items()})):
+            newest[one["partition"]].append(one)
+        whole = [n for n in left if len(newest[n]) == limit or offsets[n] == left[n][0]]
+        found += itertools.chain.from_iterable(newest[number] for number in whole)
+        left, back = {n: bound for n, bound in left.items() if n not in whole}, back * 8
     found.sort(key=lambda one: (one["at"], one["partition"], one["offset"]))
     return found[len(found) - limit :] if limit < len(found) else found
 

@@ -1,4 +1,4 @@
-"""An Apache Kafka of one node in a folder of its own, for tests and benchmarks."""
+"""An Apache Kafka of one node, or of three, in a folder of its own, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,22 +23,24 @@ HERE = Path(__file__).parent
 QUICK = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 FAST = ("-Xms1g", "-Xmx1g", "-XX:+UseG1GC")
 
+_QUIET = f"-Dlog4j2.configurationFile={HERE}/log4j2.properties"
+
 _SETTINGS = """\
 process.roles=broker,controller
-node.id=1
+node.id={node}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 controller.listener.names=CONTROLLER
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+{quorum}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={insync}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={insync}
 transaction.state.log.num.partitions=8
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
@@ -100,26 +103,77 @@ def started(
     folder = Path(tempfile.mkdtemp(prefix="catchment-kafka-"))
     try:
         properties = folder / "server.properties"
-        said = _SETTINGS.format(port=port, controller=controller, data=folder / "data", advertised=advertised or port)
+        said = _SETTINGS.format(
+            node=1,
+            quorum=f"controller.quorum.bootstrap.servers=127.0.0.1:{controller}",
+            port=port,
+            controller=controller,
+            data=folder / "data",
+            advertised=advertised or port,
+            replicas=1,
+            insync=1,
+        )
         if users is not None and guarded and secured and encrypted:
             certificates = tls.made(folder / "tls")
             authority = certificates.authority
             said = _secured(_guarded(said, guarded, users), secured, encrypted, certificates)
         properties.write_text("\n".join([said, *settings]))
-        classes = ["-cp", f"{found}/*"]
-        quiet = f"-Dlog4j2.configurationFile={HERE}/log4j2.properties"
-        formats = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster(), "-c", str(properties)]
+        formats = ["--standalone", "-t", _cluster()]
         for name, password in (users or {}).items():
             formats += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
-        made = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", quiet, *classes, *formats]
-        formatted = subprocess.run(made, check=False, capture_output=True, text=True, cwd=folder)
-        assert formatted.returncode == 0, f"{formatted.stdout}{formatted.stderr}\n{properties.read_text()}"
-        words = ["java", *java, quiet, *classes, "kafka.Kafka", str(properties)]
-        server = Server("kafka", words, lambda: listens(port), folder=folder)
-        with running(server):
+        _format(found, properties, *formats)
+        with running(_server("kafka", found, java, properties, port)) as server:
             yield Kafka(port, server, found, guarded, secured, encrypted, authority)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Sequence[Kafka]]:
+    """Three nodes, each a broker and a controller. What is written is acknowledged once two have it: one may go."""
+    found, ports = jars(), _free_ports(6)
+    places = dict(enumerate(zip(ports[::2], ports[1::2], strict=True), start=1))
+    voters = ",".join(f"{node}@127.0.0.1:{controller}" for node, (_, controller) in places.items())
+    folder, name = Path(tempfile.mkdtemp(prefix="catchment-kafka-")), _cluster()
+    try:
+        with contextlib.ExitStack() as stack:
+            nodes = []
+            for node, (port, controller) in places.items():
+                properties = folder / f"{node}.properties"
+                said = _SETTINGS.format(
+                    node=node,
+                    quorum=f"controller.quorum.voters={voters}",
+                    port=port,
+                    controller=controller,
+                    data=folder / str(node),
+                    advertised=port,
+                    replicas=3,
+                    insync=2,
+                )
+                properties.write_text(said)
+                _format(found, properties, "-t", name)
+                nodes.append(Kafka(port, _server(f"kafka-{node}", found, QUICK, properties, port), found))
+            # None listens before it has met another.
+            with ThreadPoolExecutor() as together:
+                list(together.map(lambda one: one.server.start(), nodes))
+            for one in nodes:
+                stack.callback(one.server.kill)
+            yield nodes
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _format(jars: Path, properties: Path, *words: str) -> None:
+    """Make the folder in which a node keeps its messages."""
+    made = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", _QUIET, "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
+    command = [*made, "format", "-c", str(properties), *words]
+    formatted = subprocess.run(command, check=False, capture_output=True, text=True, cwd=properties.parent)
+    assert formatted.returncode == 0, f"{formatted.stdout}{formatted.stderr}\n{properties.read_text()}"
+
+
+def _server(name: str, jars: Path, java: Sequence[str], properties: Path, port: int) -> Server:
+    words = ["java", *java, _QUIET, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
+    return Server(name, words, lambda: listens(port), folder=properties.parent)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from tests.services.kafka.server import Kafka, started
 
+from catchment.cli.group import catchment as root
 from catchment.errors import ConfigError, DataError, Passed, RetryableError
 from catchment.records import Message, TopicSpec
 from catchment.topics.kafka import admin
@@ -84,7 +89,7 @@ def test_differences_are_told_and_done_as_far_as_can_be(broker: KafkaBroker) -> 
         f"topic {name}: kept for 3,600 s, was for ever",
         f"topic {name}: compacted, was not",
         f"topic {name}: min.insync.replicas 2, was 1",
-        f"topic {name}: replication 1, not 3; only Kafka's own kafka-reassign-partitions changes it",
+        f"topic {name}: replication 1, not 3; it stays until Kafka's own kafka-reassign-partitions changes it",
     ]
     assert broker.declare([wanted], change=False) == words
     assert broker.spec(name) == TopicSpec(name, 1, None, compact=False, replication=1, min_insync=1)
@@ -101,7 +106,7 @@ def test_what_the_cluster_cannot_have_is_refused_in_words(broker: KafkaBroker) -
 def test_a_message_that_is_too_large_is_refused_and_the_next_goes_through(broker: KafkaBroker, kafka: Kafka) -> None:
     topic = made(kafka)
     with pytest.raises(DataError, match="larger than the topic takes"):
-        broker.write(topic, [Message(bytes(2_000_000))])
+        broker.write(topic, [Message(random.Random(1).randbytes(2_000_000))])
     broker.write(topic, [Message(b"small")])
     assert read(broker, topic) == [(0, b"small")]
 
@@ -130,7 +135,7 @@ def test_a_compacted_topic_is_read_over_its_gaps_and_to_an_end_that_holds_nothin
     until(lambda: not broker.wait(topic, {0: end}, 0.1))
 
 
-def test_only_what_is_committed_is_seen(broker: KafkaBroker, kafka: Kafka) -> None:
+def test_only_what_is_committed_is_seen(broker: KafkaBroker, kafka: Kafka, tmp_path: Path) -> None:
     topic = made(kafka)
     producer = Producer({"bootstrap.servers": kafka.address, "transactional.id": str(uuid.uuid4())})
     producer.init_transactions(30)
@@ -148,6 +153,13 @@ def test_only_what_is_committed_is_seen(broker: KafkaBroker, kafka: Kafka) -> No
     assert end == 12
     assert not broker.wait(topic, {0: end}, 0.2)
     assert read(broker, topic, since=11) == []
+    # Neither are they among the newest messages.
+    target = f"{{broker: {{type: kafka, servers: '{kafka.address}'}}}}"
+    (tmp_path / "catchment.yaml").write_text(f"name: tries\ntargets: {{cluster: {target}}}\n")
+    for count in (1, 2, 5):
+        words = ["--project", str(tmp_path), "topics", "show", topic, "--limit", str(count), "--json"]
+        told = json.loads(CliRunner().invoke(root, words, catch_exceptions=False).stdout)
+        assert [one["value"] for one in told] == ["0-0", "0-1", "0-2", "2-0", "2-1", "2-2"][-count:]
 
 
 def test_who_reads_one_partition_after_another_waits_for_no_answer_to_the_last_question(broker: KafkaBroker) -> None:

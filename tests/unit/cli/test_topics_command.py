@@ -127,6 +127,19 @@ def test_what_retention_took_is_told(folder: Path, broker: EmbeddedBroker) -> No
         call(folder, "show", "clicks", "--partition", "1", "--from", "0")
 
 
+def test_where_one_topic_cannot_be_as_declared_none_is_changed(folder: Path, broker: EmbeddedBroker) -> None:
+    broker.declare([TopicSpec("drops", 1), TopicSpec("tries", 4)])
+    declared = "topics: {drops: {partitions: 3}, clicks: {partitions: 1}, tries: {partitions: 2}, new: {}}"
+    (folder / "catchment.yaml").write_text(f"name: tries\n{declared}\n", encoding="utf-8")
+    for words in (["apply"], ["apply", "--yes"]):
+        with pytest.raises(ConfigError) as told:
+            call(folder, *words)
+        assert "topic clicks has 2 partitions" in told.value.message
+        assert "topic tries has 4 partitions" in told.value.message
+        assert len(broker.bounds("drops")) == 1
+        assert "new" not in broker.topics()
+
+
 def test_lines_are_put_as_messages_with_their_keys(folder: Path) -> None:
     given = '{"user": {"id": "u-1"}}\n\n{"user": {"id": 7}}\r\n'
     found = call(folder, "put", "tries", "--key", "$.user.id", "--create", given=given)

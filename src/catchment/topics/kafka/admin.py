@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import tenacity
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -28,12 +29,29 @@ from catchment.topics.kafka.words import NoSuchTopic, Words, log
 PATIENCE_S = 15.0
 _FIRST_S = 5.0  # who is there answers a first question sooner
 _KNOCK_S = 0.5
+_ASKED_S = 2.0  # then a question is asked anew, for a second longer
 
 # What a server that knows no numbers of topics says for one: all bits are 0.
 _NOBODY = "A" * 22
 
-_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_MOVING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._NOENT,  # no leader is known
+        # Who was asked is no longer one of the cluster's (https://github.com/confluentinc/librdkafka/pull/4557).
+        KafkaError._DESTROY_BROKER,
+    }
+)
 _RETENTION, _POLICY, _INSYNC = "retention.ms", "cleanup.policy", "min.insync.replicas"
+
+
+T = TypeVar("T")
 
 
 class Admin:
@@ -76,16 +94,33 @@ class Admin:
         """Give back the connections."""
         self.__dict__.pop("_client", None)
 
-    def _result(self, asked: Any, what: str) -> Any:
-        """What one call comes to. Raises as `Words` says."""
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Raises as `Words` says; who asks for a topic that is not there hears which ones there are."""
         try:
-            return asked.result(PATIENCE_S)
-        except KafkaException as error:
-            self._client.poll(0)
-            told = self._words.of(error.args[0], what)
-        except TimeoutError:
-            told = self._words.of(KafkaError(KafkaError._TIMED_OUT), what)
-        raise self._absent(what) if isinstance(told, NoSuchTopic) else told
+            with self._words.told(what):
+                yield
+        except NoSuchTopic:
+            raise self._absent(what) from None
+
+    def _answer(self, ask: Callable[[float], T], what: str) -> T:
+        """What a question comes to that may take so many seconds. Raises as `Words` says.
+
+        It is asked again while partitions find their leaders, and where nobody answers: librdkafka waits for a leader
+        that is gone until the question is at its end, though there is another one by then.
+        """
+        with self._told(what):
+            for attempt in _patiently():
+                with attempt:
+                    state = attempt.retry_state
+                    left = PATIENCE_S - (time.monotonic() - state.start_time)
+                    return ask(max(_KNOCK_S, min(_ASKED_S + state.attempt_number - 1, left)))
+        raise AssertionError
+
+    def _done(self, ordered: Any, what: str) -> None:
+        """An order, which is given once. Raises as `Words` says."""
+        with self._told(what):
+            ordered.result(PATIENCE_S)
 
     def _absent(self, topic: str) -> ConfigError:
         cure = did_you_mean(topic, self.topics())
@@ -101,7 +136,10 @@ class Admin:
 
     def spec(self, topic: str) -> TopicSpec:
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        set_to = self._result(self._client.describe_configs([resource])[resource], topic)
+        set_to = self._answer(
+            lambda patience: self._client.describe_configs([resource], request_timeout=patience)[resource].result(),
+            topic,
+        )
         parts = self._described(topic)
         kept = int(set_to[_RETENTION].value)
         return TopicSpec(
@@ -114,47 +152,59 @@ class Admin:
         )
 
     def _described(self, topic: str) -> Sequence[Any]:
-        found: Sequence[Any] = self._result(
-            self._client.describe_topics(TopicCollection([topic]))[topic], topic
+        found: Sequence[Any] = self._answer(
+            lambda patience: self._description(topic, patience).result(), topic
         ).partitions
         return found
+
+    def _description(self, topic: str, patience: float) -> Any:
+        """A question on its way."""
+        return self._client.describe_topics(TopicCollection([topic]), request_timeout=patience)[topic]
 
     def partitions(self, topic: str) -> int:
         return len(self._described(topic))
 
     def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        return self._answer(lambda patience: self._bounds(topic, patience), topic)
+
+    def _bounds(self, topic: str, patience: float) -> Mapping[int, tuple[int, int]]:
         """All is asked for at once: where partitions begin and end beside how many there are, which changes rarely."""
         count = self._counts.get(topic, 0) or self.partitions(topic)
         while True:
-            described = self._client.describe_topics(TopicCollection([topic]))[topic]
-            places = [TopicPartition(topic, number) for number in range(count)]
-            asked = [self._listed(places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest())]
-            told = self._result(described, topic)
+            described = self._description(topic, patience)
+            asked = [
+                self._listed(topic, count, spec, patience) for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+            ]
+            told = described.result()
             there = self._counts[topic] = len(told.partitions)
             self._identities[topic] = None if str(told.topic_id) == _NOBODY else str(told.topic_id)
             if there == count:
-                firsts, ends = (self._offsets(places, spec, first) for spec, first in asked)
+                firsts, ends = ({place.partition: _offset(one) for place, one in of.items()} for of in asked)
                 return {number: (first, ends[number]) for number, first in firsts.items()}
             count = there
+
+    def end(self, topic: str, partition: int) -> int:
+        """Where a partition ends, with what open transactions have written."""
+        everything, place = IsolationLevel.READ_UNCOMMITTED, TopicPartition(topic, partition)
+
+        def ask(patience: float) -> int:
+            latest = {place: OffsetSpec.latest()}
+            return _offset(
+                self._client.list_offsets(latest, isolation_level=everything, request_timeout=patience)[place]
+            )
+
+        return self._answer(ask, topic)
 
     def identity(self, topic: str) -> str | None:
         """As it was when its bounds were asked for last; None where they never were, and of servers before 2.8."""
         return self._identities.get(topic)
 
-    def _listed(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> tuple[OffsetSpec, Any]:
+    def _listed(self, topic: str, count: int, spec: OffsetSpec, patience: float) -> Any:
         """A question on its way."""
-        committed = IsolationLevel.READ_COMMITTED
-        return spec, self._client.list_offsets(dict.fromkeys(places, spec), isolation_level=committed)
-
-    def _offsets(self, places: Sequence[TopicPartition], spec: OffsetSpec, asked: Any) -> dict[int, int]:
-        """What a question came to; it is asked again while partitions find their leaders."""
-        with self._words.told(places[0].topic):
-            for attempt in _patiently():
-                with attempt:
-                    asked = asked or self._listed(places, spec)[1]
-                    asked, told = None, asked
-                    return {place.partition: found.result(PATIENCE_S).offset for place, found in told.items()}
-        raise AssertionError
+        places = {TopicPartition(topic, number): spec for number in range(count)}
+        return self._client.list_offsets(
+            places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=patience
+        )
 
     # Made and altered.
 
@@ -169,14 +219,24 @@ class Admin:
         if not change:
             return [f"topic {wanted.name}: would be new, with {split}"]
         made = NewTopic(wanted.name, wanted.partitions, wanted.replication or -1, config=_configured(wanted))
-        try:
-            self._client.create_topics([made], operation_timeout=PATIENCE_S)[wanted.name].result(PATIENCE_S)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._words.of(error.args[0], wanted.name) from error
+        if not self.make(made):
             return self._altered(self._settled(wanted.name), wanted, change=change)
         self._settled(wanted.name, wanted.partitions)
         return [f"topic {wanted.name}: new, {split}"]
+
+    def make(self, topic: NewTopic) -> bool:
+        """Whether it was not there before."""
+        return self._answer(lambda patience: self._made(topic, patience), topic.topic)
+
+    def _made(self, topic: NewTopic, patience: float) -> bool:
+        ordered = self._client.create_topics([topic], operation_timeout=patience, request_timeout=patience)
+        try:
+            ordered[topic.topic].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+            return False
+        return True
 
     def _altered(self, there: TopicSpec, wanted: TopicSpec, *, change: bool) -> list[str]:
         if wanted.partitions < there.partitions:
@@ -186,7 +246,7 @@ class Admin:
         if change and wanted.partitions > there.partitions:
             more = NewPartitions(there.name, wanted.partitions)
             asked = self._client.create_partitions([more], operation_timeout=PATIENCE_S)[there.name]
-            self._result(asked, there.name)
+            self._done(asked, there.name)
             self._settled(there.name, wanted.partitions)
         if change and entries:
             self._set(there.name, entries)
@@ -196,7 +256,12 @@ class Admin:
         set_to = AlterConfigOpType.SET
         told = [ConfigEntry(name, value, incremental_operation=set_to) for name, value in entries.items()]
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=told)
-        self._result(self._client.incremental_alter_configs([resource])[resource], topic)
+        self._answer(
+            lambda patience: self._client.incremental_alter_configs([resource], request_timeout=patience)[
+                resource
+            ].result(),
+            topic,
+        )
 
     def _settled(self, topic: str, partitions: int = 1) -> TopicSpec:
         """A topic that was made or altered just now: one server of the cluster hears of it after another."""
@@ -210,6 +275,14 @@ class Admin:
                 if time.monotonic() > until:
                     raise
             time.sleep(0.02)
+
+
+def _offset(asked: Any) -> int:
+    """Of one partition. Where its leader has not answered in time librdkafka tells an offset that is none."""
+    found: int = asked.result().offset
+    if found < 0:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    return found
 
 
 def _configured(wanted: TopicSpec) -> dict[str, str]:
@@ -246,13 +319,13 @@ def differences(there: TopicSpec, wanted: TopicSpec) -> tuple[list[str], dict[st
         told.append(f"{_INSYNC} {wanted.min_insync}, was {there.min_insync}")
         set_to[_INSYNC] = str(wanted.min_insync)
     if wanted.replication is not None and wanted.replication != there.replication:
-        how = "only Kafka's own kafka-reassign-partitions changes it"
+        how = "it stays until Kafka's own kafka-reassign-partitions changes it"
         told.append(f"replication {there.replication}, not {wanted.replication}; {how}")
     return [f"topic {there.name}: {words}" for words in told], set_to
 
 
 def _patiently() -> tenacity.Retrying:
-    """Tries again while partitions find their leaders."""
+    """Tries again while partitions find their leaders, and where nobody answers."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, KafkaException) and e.args[0].code() in _MOVING),
         stop=tenacity.stop_after_delay(PATIENCE_S),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 _LOOK_S = 0.1
 _PAUSE_S = 0.005
 
+# It is patient by itself: who looks first only spares a second.
+_LOOKED_S = 2.0
+
 # So many messages are taken from the library at a time: they stay in the processor's cache until all is read of them,
 # and are fewer than those (700) after which Python looks for garbage. With ten thousand only counting them takes half
 # as long again.
 _AT_ONCE = 500
 
 _MILLISECONDS = itemgetter(1)  # of what the library tells as time: which one it is, and when
+
+_LAST_MS = 253_402_300_799_999  # of the year 9999
 
 # A batch ends after so many bytes of keys and values, however few messages that are.
 _BATCH_BYTES = 32 << 20
@@ -58,6 +64,7 @@ class Reader:
         self._at: dict[tuple[str, int], int] = {}  # the next offset to hand on
         self._assigned: frozenset[tuple[str, int]] = frozenset()  # what the library brings messages of
         self._ended: dict[tuple[str, int], int] = {}  # where the library has met the end of a partition
+        self._looked: set[str] = set()  # topics that the library knows
         self._waiting: list[Message] = []  # taken from the library and not handed on
 
     def close(self) -> None:
@@ -81,7 +88,15 @@ class Reader:
         if not idle or not is_all or not wanted.items() <= self._at.items():
             self._at, self._ended, self._waiting = wanted, {}, []
             self._assigned = frozenset(wanted)
+            self._look(topic)
             self._consumer.assign([TopicPartition(topic, number, start) for (_, number), start in wanted.items()])
+
+    def _look(self, topic: str) -> None:
+        """At where a topic is: the library itself looks once a second for one that it does not know yet."""
+        if topic not in self._looked:
+            with suppress(KafkaException):
+                self._consumer.list_topics(topic, _LOOKED_S)
+                self._looked.add(topic)
 
     def wait(self, topic: str, places: Mapping[int, int], seconds: float) -> bool:
         self._go(topic, places)
@@ -286,12 +301,13 @@ def _offset(one: Message) -> int:
 
 
 def _instants(found: Sequence[Message]) -> NDArray[np.int64]:
-    """In microseconds."""
+    """In microseconds; of what lies after 9999, as of a writer who tells other units than milliseconds, the last one
+    that Python knows."""
     told = np.fromiter(map(_MILLISECONDS, map(Message.timestamp, found)), np.int64, len(found))
     if told.min() < 0:  # where there is none, one before 1970 is told
         kinds = np.fromiter((kind for kind, _ in map(Message.timestamp, found)), np.int64, len(found))
         told[kinds == TIMESTAMP_NOT_AVAILABLE] = 0
-    return told * 1000
+    return np.minimum(told, _LAST_MS) * 1000
 
 
 def _headers(told: Mapping[int, list[Any]], count: int, kind: pa.DataType) -> pa.Array:

@@ -17,6 +17,9 @@ from catchment.topics.kafka.access import MSK_IAM, mechanism
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
+# The library's own limit is one million, whatever a topic takes. One that takes less says so itself.
+MESSAGE_BYTES = 16 << 20
+
 _REFUSED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "may not do that with the topic",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "may not do that in the cluster",
@@ -90,6 +93,8 @@ class Words:
             yield
         except KafkaException as error:
             raise self.of(error.args[0], what) from error
+        except TimeoutError as error:  # of somebody who waits for what a call comes to
+            raise self.of(KafkaError(KafkaError._TIMED_OUT), what) from error
 
     def of(self, error: KafkaError, what: str) -> CatchmentError:
         code = error.code()

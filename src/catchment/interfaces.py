@@ -189,6 +189,11 @@ class Broker(ABC):
         """What a publication has last committed as its progress, None where it never did; disturbs nobody."""
 
     @abstractmethod
+    def publications(self, topic: str) -> Mapping[str, Mapping[str, Any]]:
+        """By name what every publication that ever committed something into a topic of that name has committed last, as
+        far as the broker still knows; disturbs nobody. Raises ConfigError where there is no such topic."""
+
+    @abstractmethod
     def expire(self, topic: str, now: datetime) -> int:
         """Forget what is older than the topic's retention; how many bytes went. A broker that does so itself: 0."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +15,22 @@ from catchment.errors import CatchmentError, ConfigError
 from catchment.events import Noticed, RowsPublished
 from catchment.live.metrics import latest
 from catchment.records import MessageSchema, TopicSpec
+from catchment.refined import beginning, continuing
 from catchment.refined.avro import AvroRows, schema
-from catchment.refined.continuing import allowed_orders, changed, choices, is_done
+from catchment.refined.beginning import is_another
+from catchment.refined.continuing import (
+    OTHER_ROWS,
+    TOPIC_MADE_ANEW,
+    allowed_orders,
+    changed,
+    choices,
+    is_done,
+)
 from catchment.refined.messages import Outgoing, Refined, Rejects
 from catchment.refined.place import Place
 from catchment.refined.sending import Sending, Sent, here
 from catchment.settings import resolve
+from catchment.silver.rows import silver_schema
 
 if TYPE_CHECKING:
     from catchment.interfaces import Engine, Publication, Table, Tell
@@ -34,10 +44,12 @@ Order = Literal["from-now", "again"]
 
 @dataclass
 class _Open:
-    """A topic that a table's rows go into."""
+    """A topic that a table's rows go into, under the `name` of a publication; what tells it from others of its name."""
 
+    name: str
     outgoing: Outgoing
     publication: Publication
+    topic: str | None
 
 
 @dataclass(frozen=True)
@@ -104,13 +116,18 @@ class Publishing:
         return count
 
     def _once(self) -> int:
-        silver = self.connected.lake.open(naming.silver_table(self.table))
+        if not self._opened and self._is_done():
+            return 0
+        silver = self._silver()
         if silver is None:
             return 0
-        if not self._opened and self._is_done(silver):
-            return 0
         self._renew()
-        rows, *rejects = self._open()
+        if not self._opened:
+            opened = self._open()
+            # Whoever was fenced may have published commits that are newer than what was opened.
+            silver = self._silver() or silver
+            self._refuse(opened, silver)
+        rows, *rejects = self._opened
         declared = self.connected.silver(self.table)
         sending = self._sending(
             rows,
@@ -124,13 +141,42 @@ class Publishing:
         count = sum(self._told(one, self._rejects(one, silver)) for one in rejects)
         return count + self._told(rows, sending.run())
 
-    def _is_done(self, silver: Table) -> bool:
-        """Whether nothing is new, as far as can be told without fencing anybody."""
+    def _is_done(self) -> bool:
+        """Whether nothing is new, as far as can be told without fencing anybody. Raises ConfigError where an order has
+        changed what was published: who cannot publish ends nobody who can, as the same project elsewhere."""
         name, topic = next(iter(topics_of(self.connected, self.table).items()))
         if topic not in self.connected.broker.topics():
             return False
         place = Place.of(self.connected.broker.published(topic, name))
-        return place is not None and is_done(silver, place)
+        if place is None or is_another(place, self.connected.broker.identity(topic)):
+            return False
+        silver = self._silver()  # later than the place, which may be of a commit of just now
+        if silver is None or is_done(silver, place):
+            return True
+        why = _stopped(self.connected, self.table, place)
+        if why is not None:
+            raise _stops(str(silver.name), topic, why)
+        return False
+
+    def _refuse(self, opened: Sequence[_Open], silver: Table) -> None:
+        """Raises ConfigError where a topic has what others publish, where that of the rows was made anew, and where
+        they begin in a new one beside rejects of another table. Rejects begin anew where their topic was made anew."""
+        full, is_new = str(silver.name), Place.of(opened[0].publication.progress()) is None
+        for one in opened:
+            place, topic = Place.of(one.publication.progress()), one.outgoing.topic
+            why, is_moved = None, place is not None and is_another(place, one.topic)
+            if place is None or (is_moved and one is not opened[0]):
+                taken = beginning.begin(self.connected.broker, topic, one.name, one.publication)
+                if taken is not None:
+                    message = f"{full} cannot be published into topic {topic}: {taken}"
+                    raise ConfigError(message, hint=beginning.cure(full))
+            elif is_moved:
+                why = TOPIC_MADE_ANEW
+            elif is_new:
+                found = changed(silver, place, functools.partial(self.connected.lake.open, silver.name))
+                why = found if found in OTHER_ROWS else None
+            if why is not None:
+                raise _stops(full, topic, why)
 
     def _told(self, one: _Open, sent: Sent) -> int:
         if sent.rows:
@@ -147,7 +193,8 @@ class Publishing:
     def _rejects(self, one: _Open, silver: Table) -> Sent:
         """The verdicts that count: those under numbers that silver's state names."""
         quarantine = self.connected.lake.open(naming.quarantine_table(silver.name))
-        start, now = Place.of(one.publication.progress()) or Place(sent=0, messages=0), here(silver)
+        start = Place.of(one.publication.progress()) or Place(sent=0, messages=0)
+        now = replace(here(silver), topic=one.topic)
         if quarantine is None or (start.part is None and start.sent >= now.generation):
             return Sent(0, now.generation)
         scan = quarantine.scan(within={"_judged": (start.least, now.generation)})
@@ -157,25 +204,31 @@ class Publishing:
     def _sending(self, one: _Open, table: Table, **how: Any) -> Sending:
         then = functools.partial(self.connected.lake.open, table.name)
         reached = self.connected.reached
-        return Sending(table, self._computing(), one.outgoing, one.publication, then, reached=reached, **how)
+        about = {"reached": reached, "topic": one.topic, **how}
+        return Sending(table, self._computing(), one.outgoing, one.publication, then, **about)
 
     def move(self, order: Order) -> None:
         """Go on behind everything that is there (`from-now`), or with everything once more (`again`)."""
-        silver = self.connected.lake.open(naming.silver_table(self.table))
-        if silver is None:
+        if self._silver() is None:
             message = f"silver.{self.table} is not there yet"
             raise ConfigError(message, hint="catchment run makes it")
         try:
+            opened = self._open()
+            silver = self._silver()  # as it is when nobody else publishes it any more
+            assert silver is not None
             place = replace(here(silver), order=order)
             over = place.generation if order == "from-now" else 0
             place = replace(place, passed=over, sent=over)
-            for one in reversed(self._open()):
+            for one in reversed(opened):
                 before = Place.of(one.publication.progress()) or Place(sent=0, messages=0)
-                one.publication.write([], replace(place, messages=before.messages).progress())
+                one.publication.write([], replace(place, messages=before.messages, topic=one.topic).progress())
         finally:
             self.close()
 
     # What is open.
+
+    def _silver(self) -> Table | None:
+        return self.connected.lake.open(naming.silver_table(self.table))
 
     def _renew(self) -> None:
         """An engine keeps a name for every frame that it was asked for."""
@@ -201,7 +254,8 @@ class Publishing:
                     outgoing = Rejects(topic, str(naming.silver_table(self.table)))
                 else:
                     outgoing = _refined(self.connected, silver, declared, topic)
-                self._opened.append(_Open(outgoing, self.connected.broker.publication(topic, name)))
+                publication = self.connected.broker.publication(topic, name)
+                self._opened.append(_Open(name, outgoing, publication, self.connected.broker.identity(topic)))
         return self._opened
 
     def close(self) -> None:
@@ -284,16 +338,36 @@ def _refined(connected: Connected, silver: Declared, declared: Publish, topic: s
 
 def standing(connected: Connected, table: str) -> Standing:
     """How far a table's topic is behind silver; disturbs nobody who publishes. Raises what the broker raises."""
-    name, topic = next(iter(topics_of(connected, table).items()))
-    broker = connected.broker
+    topics, broker = topics_of(connected, table), connected.broker
+    name, topic = next(iter(topics.items()))
     before = Place.of(broker.published(topic, name)) if topic in broker.topics() else None
     glance = connected.lake.glance(naming.silver_table(table))
     generation = 0 if glance is None else glance.pin.generation
     if before is None:
-        return Standing(f"silver.{table}", topic, generation, is_new=True, messages=0)
+        taken = _taken(connected, topics)
+        return Standing(f"silver.{table}", topic, generation, is_new=True, stopped=taken, messages=0)
     behind = max(0, generation - before.sent)
     stopped = None if glance is None else _stopped(connected, table, before)
+    if is_another(before, broker.identity(topic)):
+        stopped = TOPIC_MADE_ANEW
     return Standing(f"silver.{table}", topic, behind, False, before.order, stopped, before.messages)
+
+
+def _taken(connected: Connected, topics: Mapping[str, str]) -> str | None:
+    """Why a publication may not begin in its topics."""
+    broker = connected.broker
+    there = broker.topics()
+    for name, topic in topics.items():
+        if topic in there and Place.of(broker.published(topic, name)) is None:
+            why = beginning.taken(broker, topic, name)
+            if why is not None:
+                return f"topic {topic}: {why}; name another topic"
+    return None
+
+
+def _stops(table: str, topic: str, why: str) -> ConfigError:
+    message = f"{table} cannot be published into {topic} any further: {why}"
+    return ConfigError(message, hint=continuing.cure(table, why))
 
 
 def _stopped(connected: Connected, table: str, before: Place) -> str | None:
@@ -301,7 +375,8 @@ def _stopped(connected: Connected, table: str, before: Place) -> str | None:
     silver = connected.lake.open(naming.silver_table(table))
     if silver is None or is_done(silver, before):
         return None
-    return changed(silver, before, makes_several=connected.project.silver[table].refine is not None)
+    then = functools.partial(connected.lake.open, silver.name)
+    return changed(silver, before, then, makes_several=connected.project.silver[table].refine is not None)
 
 
 def will_stop(connected: Connected, table: str, verb: str) -> str | None:
@@ -311,6 +386,8 @@ def will_stop(connected: Connected, table: str, verb: str) -> str | None:
     if connected.environment is not None or table not in known or known[table].published is None:
         return None
     if verb in allowed_orders(makes_several=known[table].refine is not None):
+        return None
+    if verb == "forward" and _leaves_rows(connected, table):
         return None
     try:
         found = standing(connected, table)
@@ -323,6 +400,13 @@ def will_stop(connected: Connected, table: str, verb: str) -> str | None:
     return (
         f"{verb} changes rows of silver.{table} that {topic} has: publishing stops until you say how it goes on: {ways}"
     )
+
+
+def _leaves_rows(connected: Connected, table: str) -> bool:
+    """Whether going forward makes nothing else of the rows that are there: their columns stay as they are."""
+    silver = connected.lake.open(naming.silver_table(table))
+    declared = silver_schema(connected.silver(table))
+    return silver is not None and silver.schema().remove_metadata().equals(declared.remove_metadata())
 
 
 @contextmanager

@@ -176,6 +176,37 @@ def test_two_runs_at_once_publish_each_row_once(project: Path, broker: EmbeddedB
     _holds(project, broker, added)
 
 
+def test_who_takes_over_from_one_who_has_published_more_goes_on(
+    project: Path, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run commits and publishes between the look at silver and the fence; by hand, or not."""
+    connected, inner = Connected.of(load_project(project)), Publishing._open
+    broker.write("web.clicks", [_click(0)])
+    assert crash.run_until(project).outcome == "done"
+
+    def late(self: Publishing) -> list[Any]:
+        if not self._opened:
+            broker.write("web.clicks", [_click(10)])
+            assert crash.run_until(project).outcome == "done"
+        return inner(self)
+
+    for is_ordered in (False, True):
+        broker.write("web.clicks", [_click(5)])
+        OpenProject(load_project(project)).run(select=["bronze", "silver"])
+        with opened(connected, "clicks", lambda _: None) as publishing, monkeypatch.context() as patch:
+            patch.setattr(Publishing, "_open", late)
+            if is_ordered:
+                publishing.move("from-now")
+            publishing.once()
+        assert standing(connected, "clicks").behind == 0
+    _once(broker)
+
+
+def _once(broker: EmbeddedBroker) -> None:
+    found = Counter(one[ROW_ID] for one in _read(broker, "clicks.refined"))
+    assert set(found.values()) == {1}
+
+
 def test_a_plan_says_what_is_to_be_published(project: Path, broker: EmbeddedBroker) -> None:
     told = load_project(project)
 

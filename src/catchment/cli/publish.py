@@ -9,12 +9,13 @@ import click
 
 from catchment.cli.invocation import Invocation, examples, json_option, target_option
 from catchment.cli.terminal import note, out, out_json
-from catchment.errors import ConfigError
+from catchment.errors import CatchmentError, ConfigError
 from catchment.observe.words import aligned, plural
 
 if TYPE_CHECKING:
+    from catchment.connected import Connected
     from catchment.events import Event
-    from catchment.publishing import Order, Standing
+    from catchment.publishing import Order, Publishing, Standing
 
 
 @click.command(
@@ -43,7 +44,6 @@ def publish(
     """
     from catchment import publishing
     from catchment.connected import Connected
-    from catchment.refined.continuing import OTHER_ROWS
 
     _refuse_together(tables, from_now=from_now, again=again, show=show)
     connected = Connected.of(invocation.load(), target)
@@ -55,17 +55,35 @@ def publish(
         _show([publishing.standing(connected, name) for name in chosen], as_json=as_json)
         return
     order: Order | None = "from-now" if from_now else "again" if again else None
-    heard = _Heard()
+    heard, failed = _Heard(), list[CatchmentError]()
     for name in chosen:
-        with publishing.opened(connected, name, heard) as one:
-            if order is not None:
-                before = publishing.standing(connected, name)
-                one.move(order)
-                if order == "from-now":
-                    over = "all" if before.stopped in OTHER_ROWS else plural(before.behind, "commit")
-                    note(f"silver.{name} goes on behind what is there; passed over: {over} of silver")
-            one.once()
-    heard.tell(as_json=as_json)
+        publishing.declared_of(connected, name)
+    for name in chosen:
+        try:
+            with publishing.opened(connected, name, heard) as one:
+                if order is not None:
+                    _move(connected, one, order)
+                one.once()
+        except CatchmentError as error:  # the others are published all the same
+            failed.append(error)
+    if heard.rows or not failed:
+        heard.tell(as_json=as_json)
+    for one_of in failed[:-1]:
+        note(f"error: {one_of.message}" + (f"\nhint: {one_of.hint}" if one_of.hint else ""))
+    if failed:
+        raise failed[-1]
+
+
+def _move(connected: Connected, one: Publishing, order: Order) -> None:
+    """Let a publication go on otherwise, and say what is passed over by that."""
+    from catchment.publishing import standing
+    from catchment.refined.continuing import OTHER_ROWS
+
+    before = standing(connected, one.table)
+    one.move(order)
+    if order == "from-now":
+        over = "all" if before.stopped in OTHER_ROWS else plural(before.behind, "commit")
+        note(f"silver.{one.table} goes on behind what is there; passed over: {over} of silver")
 
 
 def _refuse_together(tables: Sequence[str], *, from_now: bool, again: bool, show: bool) -> None:

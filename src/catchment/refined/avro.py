@@ -64,7 +64,7 @@ class AvroRows:
         import fastavro
 
         names = [column.name for column in self.contract.columns]
-        columns = [rows.column(f"_c{place}").to_pylist() for place in range(len(names))]
+        columns = [_plain(rows.column(f"_c{place}")).to_pylist() for place in range(len(names))]
         # Zero, then the schema's number in four bytes.
         head, found = struct.pack(">bI", 0, self.number), []
         for row in zip(*columns, strict=True):
@@ -72,3 +72,10 @@ class AvroRows:
             fastavro.schemaless_writer(written, self._parsed, dict(zip(names, row, strict=True)))
             found.append(head + written.getvalue())
         return found
+
+
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Instants and days as the numbers that Avro writes for them: Python knows none before the year 1 or after 9999."""
+    if pa.types.is_timestamp(values.type):
+        return values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
+    return values.cast(pa.int32()) if pa.types.is_date32(values.type) else values

@@ -5,9 +5,11 @@ It is told from the table's log and state, without reading a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from catchment.records import ADDITIVE
+from catchment.errors import ConfigError
+from catchment.records import ADDITIVE, Commit
 
 if TYPE_CHECKING:
     from catchment.interfaces import Table
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 _MADE_ANEW = "the table was put back or made anew, and its ids name other rows now"
 _ANOTHER = "it is another table, and its ids name other rows"
 OTHER_ROWS = frozenset({_MADE_ANEW, _ANOTHER})
+
+TOPIC_MADE_ANEW = "the topic was removed and made anew since, and what it had is no longer there"
 
 
 def is_done(table: Table, before: Place) -> bool:
@@ -30,9 +34,11 @@ def is_done(table: Table, before: Place) -> bool:
     return len(told) <= count or told[-1].at.isoformat() == before.at
 
 
-def changed(table: Table, before: Place, *, makes_several: bool = False) -> str | None:
-    """Why rows that were published may not be what they were, None where they are. `makes_several` says that one row of
-    bronze may have become several."""
+def changed(
+    table: Table, before: Place, then: Callable[[int], Table | None], *, makes_several: bool = False
+) -> str | None:
+    """Why rows that were published may not be what they were, None where they are. `then` opens the table at an earlier
+    version; raises ConfigError. `makes_several` says that one row of bronze may have become several."""
     version = table.pin.version
     if before.version > version:
         return _MADE_ANEW
@@ -48,13 +54,25 @@ def changed(table: Table, before: Place, *, makes_several: bool = False) -> str 
         return _ANOTHER
     # A replay only adds rows, unless one row of bronze becomes several, of which some are there.
     allowed = allowed_orders(makes_several=makes_several)
-    done = {commit.operation for commit in told[:-1]} - allowed
+    orders = [commit for commit in told[:-1] if commit.operation not in allowed]
+    done = {commit.operation for commit in orders if commit.operation != "forward" or not _left_rows(commit, then)}
     return f"rows of older commits were changed ({', '.join(sorted(done))})" if done else None
 
 
 def allowed_orders(*, makes_several: bool) -> frozenset[str]:
     """What a commit may have done for a publication to go on behind it."""
     return ADDITIVE if makes_several else ADDITIVE | {"replay"}
+
+
+def _left_rows(commit: Commit, then: Callable[[int], Table | None]) -> bool:
+    """Whether an order to go forward left the files as they were: then only rows that came later are made otherwise."""
+    versions: Sequence[int] = (commit.pin.version - 1, commit.pin.version)
+    try:
+        tables = [then(version) for version in versions]
+    except ConfigError:  # they are no longer kept
+        return False
+    files = [set(table.scan(hidden=True).files) for table in tables if table is not None]
+    return len(files) == len(versions) and files[0] == files[1]
 
 
 def _is_whole(table: Table, before: Place) -> bool:

@@ -11,6 +11,8 @@ from catchment.naming import literal
 # Rows are published in this order. The last one tells rows of one origin apart.
 ORDER = ("_judged", "_load", "_row", "_shard", "_stream", "_part")
 
+_CLAIMED = "claimed"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -22,7 +24,8 @@ class Place:
 
     Rows that have gone from the table are told before new ones come: those up to the row `gone`, of all that went
     between `version` and the version `until`. Commits up to `passed` may have rows that were passed over by hand and
-    are in no message. `messages` were written under this name, None where nobody has counted.
+    are in no message. `messages` were written under this name, None where nobody has counted, into the topic that
+    `topic` tells from others of its name, as far as its broker knows them apart.
     """
 
     sent: int
@@ -37,11 +40,12 @@ class Place:
     until: int | None = None
     passed: int = 0
     messages: int | None = None
+    topic: str | None = None
 
     @classmethod
     def of(cls, told: Mapping[str, Any] | None) -> Place | None:
-        """What a publication's progress says."""
-        if told is None:
+        """What a publication's progress says; None where it has not begun."""
+        if told is None or told.get(_CLAIMED):
             return None
         known = {name: value for name, value in told.items() if name in cls.__dataclass_fields__}
         places = {name: tuple(known[name]) for name in ("part", "gone") if known.get(name) is not None}
@@ -76,6 +80,11 @@ class Place:
     def not_told(self) -> str:
         """An SQL condition on the rows that went and were not told yet."""
         return "TRUE" if self.gone is None else f"{_ordered()} > {_row(self.gone)}"
+
+
+def claim(topic: str | None) -> dict[str, Any]:
+    """The progress of a publication that is about to begin in a topic."""
+    return {"sent": 0, "topic": topic, _CLAIMED: True}
 
 
 def _ordered() -> str:

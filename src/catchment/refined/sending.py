@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # Messages of one transaction, and rows that are in memory at once.
 TRANSACTION, CHUNK = 20_000, 100_000
 
+# A broker ends a transaction that is open for too long: so many bytes go within that time where the way is slow, too.
+TRANSACTION_BYTES = 16 << 20
+
 _UNKNOWN = "late rows put out others, and nobody knows any more which"
 
 
@@ -44,7 +47,7 @@ class Sending:
 
     `displaces` are the columns that tell rows apart where one that comes late may put out one of an older commit (mode
     `window`), which is then published once more as one that went; `makes_several` says that one row of bronze may have
-    become several.
+    become several; `topic` tells the topic from others of its name.
     """
 
     table: Table
@@ -54,12 +57,13 @@ class Sending:
     then: Callable[[int], Table | None]
     displaces: Sequence[str] = ()
     makes_several: bool = False
+    topic: str | None = None
     size: int = TRANSACTION
     reached: Callable[[str], None] = lambda _: None
 
     def run(self) -> Sent:
         """Publish what is new. Raises ConfigError where an order has changed what was published."""
-        before, now = Place.of(self.publication.progress()), here(self.table)
+        before, now = Place.of(self.publication.progress()), replace(here(self.table), topic=self.topic)
         if before is not None and before.until not in (None, now.version):
             return self._finish(before)
         start, left, count = before or Place(sent=0, messages=0), list[Message](), 0
@@ -156,7 +160,7 @@ class Sending:
     def refuse(self) -> None:
         """Raises ConfigError where rows that were published may not be what they were."""
         before = Place.of(self.publication.progress())
-        why = None if before is None else changed(self.table, before, makes_several=self.makes_several)
+        why = None if before is None else changed(self.table, before, self.then, makes_several=self.makes_several)
         if why is not None:
             raise self._stopped(why)
 
@@ -226,8 +230,10 @@ def _place(rows: pa.Table, row: int) -> tuple[Any, ...]:
 
 
 def _cut(rows: pa.Table, size: int) -> int:
-    """Where a transaction of about so many rows ends: behind the last row of its place."""
+    """Where a transaction of about so many rows, and bytes, ends: behind the last row of its place."""
     cut: int = min(size, rows.num_rows)
+    while cut > 1 and rows.slice(0, cut).nbytes > TRANSACTION_BYTES:
+        cut //= 2
     while 0 < cut < rows.num_rows and _place(rows, cut) == _place(rows, cut - 1):
         cut += 1
     return cut

@@ -77,6 +77,7 @@ class PublicationPromises(BrokerReaching):
         publication = broker.publication(topic, _NAME)
         assert publication.progress() is None
         assert broker.published(topic, _NAME) is None
+        assert broker.publications(topic) == {}
         publication.close()
 
     def test_messages_and_progress_are_there_together(self, place: Path, broker: Broker) -> None:
@@ -180,6 +181,27 @@ class PublicationPromises(BrokerReaching):
         newer.close()
         other.close()
 
+    def test_who_is_fenced_while_it_sends_hears_of_it(self, place: Path, broker: Broker) -> None:
+        topic = self.topic(place)
+        older, other = broker.publication(topic, _NAME), self.open(place)
+        opened = []
+
+        def overtaken() -> Iterator[Message]:
+            for number, message in enumerate(numbered(0, 1_000)):
+                if number == 100:
+                    opened.append(other.publication(topic, _NAME))
+                    opened[0].write(numbered(0, 3), {"next": 3})
+                if number % 100 == 0:
+                    time.sleep(0.02)  # so that some are on their way
+                yield message
+
+        with pytest.raises(Conflict, match=topic):
+            older.write(overtaken(), {"next": 1_000})
+        older.close()
+        assert self.numbers(broker, topic, 3) == list(range(3))
+        opened[0].close()
+        other.close()
+
     def test_publications_of_other_names_go_on_beside_it(self, place: Path, broker: Broker) -> None:
         topic = self.topic(place)
         names = [f"{_NAME}-{number}" for number in range(3)]
@@ -188,6 +210,7 @@ class PublicationPromises(BrokerReaching):
             publication.write(numbered(number * 10, 10), {"next": number})
         assert [publication.progress() for publication in publications] == [{"next": n} for n in range(3)]
         assert [broker.published(topic, name) for name in names] == [{"next": n} for n in range(3)]
+        assert broker.publications(topic) == {name: {"next": n} for n, name in enumerate(names)}
         assert self.numbers(broker, topic, 30) == list(range(30))
         for publication in publications:
             publication.close()

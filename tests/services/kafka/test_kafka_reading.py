@@ -296,3 +296,16 @@ def test_which_topic_it_is_costs_no_question_of_its_own(kafka: Kafka, monkeypatc
     stream.source.describe(stream.feed, stream.cursor)
     assert len(asked) == 2
     stream.source.close()
+
+
+@pytest.mark.parametrize("told", [1_763_000_000_000_000, 1_763_000_000_000_000_000, (1 << 63) - 1])
+def test_a_time_that_is_told_in_other_units_than_milliseconds_hinders_nobody(kafka: Kafka, told: int) -> None:
+    broker = KafkaBroker(kafka.address)
+    topic = new_topic(broker, 1)
+    producer = Producer({"bootstrap.servers": kafka.address})
+    producer.produce(topic, b"far", timestamp=told)
+    producer.produce(topic, b"near", timestamp=1_763_000_000_000)
+    assert producer.flush(10) == 0
+    (batch,) = broker.read(topic, {}, {0: 2})
+    assert [at.year for at in batch["at"].to_pylist()] == [9999, 2025]
+    broker.close()

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from catchment.cli.group import catchment as root
 from catchment.errors import ConfigError
+from catchment.topics.embedded import EmbeddedBroker
 
 PROJECT = """\
 name: shop
@@ -95,6 +96,23 @@ def test_after_an_order_somebody_says_how_it_goes_on(shop: Path) -> None:
     assert "Nothing new" in call(shop, "run").stderr
 
 
+def test_going_forward_stops_it_only_where_rows_become_other_ones(shop: Path) -> None:
+    call(shop, "publish")
+    contract = shop / "contracts/orders.odcs.yaml"
+    told = contract.read_text()
+    contract.write_text(told.replace("logicalType: string", "logicalType: string, required: true"))
+    (shop / "rows/2.csv").write_text("id\nc\n", encoding="utf-8")
+    run = call(shop, "run", "--forward", "silver.orders")
+    assert "publishing stops" not in run.stderr
+    assert "failed" not in run.stderr
+    shown = json.loads(call(shop, "publish", "--show", "--json").stdout)
+    assert (shown[0]["behind"], shown[0]["stopped"], shown[0]["messages"]) == (0, None, 3)
+    contract.write_text(told.replace("name: id", "name: number").replace("string", "string, physicalName: id"))
+    run = call(shop, "run", "--forward", "silver.orders")
+    assert "publishing stops" in run.stderr
+    assert "rows of older commits were changed (forward)" in run.stderr
+
+
 def _says_that_it_stopped(shop: Path) -> None:
     """Whoever asks before the next run is told why and what to do."""
     why = "rows of older commits were changed (rebuild)"
@@ -137,6 +155,21 @@ def test_ids_of_a_table_that_was_made_anew_name_other_rows(shop: Path, commits: 
     assert "passed over: all of silver" in call(shop, "publish", "orders", "--from-now").stderr
 
 
+def test_who_cannot_publish_ends_nobody_who_can(shop: Path) -> None:
+    """The same project elsewhere, with a lake of its own: a stream of it would try again and again."""
+    call(shop, "publish")
+    other = shop / "elsewhere"
+    shutil.copytree(shop / "contracts", other / "contracts")
+    for name in ("rows", "others"):
+        (other / name).mkdir()
+    (other / "catchment.yaml").write_text(f"{PROJECT}targets: {{local: {{topics: ../topics}}}}\n", encoding="utf-8")
+    arrive(other, 1, "x")
+    arrive(other, 2, "y")
+    publication = EmbeddedBroker(shop / "topics").publication("orders.refined", "shop.local.silver.orders")
+    assert "its ids name other rows" in refused(other).message
+    publication.write([], dict(publication.progress() or {}))
+
+
 def test_a_table_that_we_put_back_has_the_same_ids(shop: Path) -> None:
     call(shop, "publish")
     arrive(shop, 2, "c")
@@ -145,6 +178,82 @@ def test_a_table_that_we_put_back_has_the_same_ids(shop: Path) -> None:
     error = refused(shop)
     assert error.message.endswith("any further: the table was put back")
     assert "under the same ids" in (error.hint or "")
+
+
+@pytest.fixture
+def store(shop: Path) -> Path:
+    """Another project whose table goes into the same topic; the one of the shop is published."""
+    call(shop, "publish")
+    other = shop / "store"
+    shutil.copytree(shop / "contracts", other / "contracts")
+    for name in ("rows", "others"):
+        (other / name).mkdir()
+    told = PROJECT.replace("name: shop", "name: store") + "targets: {local: {topics: ../topics}}\n"
+    (other / "catchment.yaml").write_text(told, encoding="utf-8")
+    arrive(other, 1, "x", "y", "z")
+    return other
+
+
+def test_a_topic_that_has_what_another_table_publishes_is_refused(shop: Path, store: Path) -> None:
+    why = "it has what shop.local.silver.orders publishes, and the ids of both would name different rows"
+    for _ in range(2):
+        error = refused(store)
+        assert error.message == f"silver.orders cannot be published into topic orders.refined: {why}"
+        assert "give it a topic of its own" in (error.hint or "")
+    assert why in call(store, "publish", "--show").stderr
+    assert f"stopped: topic orders.refined: {why}" in call(store, "plan").stdout
+    assert why in call(store, "status").stdout
+    assert why in call(store, "run").stderr
+    # Whoever was there first goes on.
+    arrive(shop, 2, "c")
+    assert call(shop, "publish").stdout == "silver.orders   1 row into orders.refined\n"
+
+
+@pytest.mark.parametrize(("order", "rows"), [("--again", 3), ("--from-now", 0)])
+def test_somebody_may_say_that_it_goes_on_under_another_name(store: Path, order: str, rows: int) -> None:
+    told = call(store, "publish", "silver.orders", order)
+    assert told.exit_code == 0
+    assert told.stdout == (f"silver.orders   {rows} rows into orders.refined\n" if rows else "")
+    arrive(store, 2, "w")
+    assert call(store, "publish").stdout == "silver.orders   1 row into orders.refined\n"
+
+
+def test_two_tables_that_come_to_name_one_topic_are_told(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a value from outside, which the project's own check cannot know."""
+    monkeypatch.setenv("TOPIC", "from.outside")
+    (shop / "others/1.csv").write_text("id\na\n", encoding="utf-8")
+    told = PROJECT.replace("orders.refined", "from.outside")
+    told = told.replace("drops.others}", 'drops.others, publish: "${env:TOPIC}"}')
+    (shop / "catchment.yaml").write_text(told, encoding="utf-8")
+    assert call(shop, "run", "--select", "bronze", "--select", "silver").exit_code == 0
+    error = refused(shop)
+    assert error.message.startswith("silver.others cannot be published")
+    assert "it has what shop.local.silver.orders publishes" in error.message
+
+
+def test_rejects_of_another_table_stop_rows_that_begin_in_a_new_topic(shop: Path) -> None:
+    """What the topic of rejects has counts from the lake that was there before: nothing would come for long."""
+
+    def publishes(topic: str) -> None:
+        told = PROJECT.replace("publish: orders.refined", f"publish: {{topic: {topic}, rejects: orders.dead}}")
+        (shop / "catchment.yaml").write_text(told, encoding="utf-8")
+
+    contract = shop / "contracts/orders.odcs.yaml"
+    contract.write_text(contract.read_text().replace("logicalType: string", "logicalType: integer, required: true"))
+    shutil.rmtree(shop / "lake")
+    (shop / "rows/1.csv").unlink()
+    publishes("orders.first")
+    for number in range(2, 5):
+        arrive(shop, number, "1", "poison")
+    assert "rows into orders.dead" in call(shop, "publish").stdout
+    shutil.rmtree(shop / "lake")
+    publishes("orders.anew")
+    arrive(shop, 5, "2", "poison")
+    error = refused(shop)
+    assert error.message.startswith("silver.orders cannot be published into orders.dead any further: the table was put")
+    told = call(shop, "publish", "silver.orders", "--again").stdout
+    assert "4 rows into orders.dead" in told
+    assert "4 rows into orders.anew" in told
 
 
 def test_an_order_on_a_table_of_which_nothing_is_published_is_no_matter(shop: Path) -> None:
@@ -187,6 +296,21 @@ def test_what_cannot_be_published_is_refused(shop: Path, words: list[str], told:
 @pytest.mark.parametrize("words", [["--again"], ["--from-now"], ["silver.orders", "--again", "--from-now"]])
 def test_orders_are_about_tables_and_exclude_each_other(shop: Path, words: list[str]) -> None:
     assert call(shop, "publish", *words).exit_code == 2
+
+
+def test_one_that_stops_keeps_no_other_from_being_published(shop: Path) -> None:
+    told = PROJECT.replace("drops.others}", "drops.others, publish: others.refined}")
+    (shop / "catchment.yaml").write_text(told, encoding="utf-8")
+    (shop / "others/1.csv").write_text("id\na\n", encoding="utf-8")
+    assert call(shop, "run").exit_code == 0
+    (shop / "others/2.csv").write_text("id\nb\n", encoding="utf-8")
+    call(shop, "run", "--rebuild", "silver.orders", "--select", "bronze", "--select", "silver.orders")
+    call(shop, "run", "--select", "silver.others", "--select", "bronze")
+    (shop / "topics/others.refined").rename(shop / "topics/kept")
+    found = call(shop, "publish")
+    assert "rebuild" in str(found.exception)
+    assert found.stdout == "silver.others   2 rows into others.refined\n"
+    assert refused(shop, "silver.others", "silver.other").message == "no silver table `other`"
 
 
 def test_a_project_without_publications_says_so(shop: Path) -> None:

@@ -268,15 +268,7 @@ def test_many_rows_that_went_are_told_in_several_transactions(
     monkeypatch.setattr(sending, "CHUNK", 5)
     following = Following(tmp_path, engine, TABLES["window"])
     _late_twice(following, 14)
-    sizes = []
-    written = embedded._Publication.write
-
-    def counting(self: Any, messages: Iterable[Message], progress: Mapping[str, Any]) -> None:
-        told = list(messages)
-        sizes.append(len(told))
-        written(self, told, progress)
-
-    monkeypatch.setattr(embedded._Publication, "write", counting)
+    sizes = _sizes(monkeypatch)
     assert following.publish().rows == 28
     assert sum(sizes) == 28
     # What is left of the rows that went rides with the first new ones.
@@ -284,6 +276,34 @@ def test_many_rows_that_went_are_told_in_several_transactions(
     following.holds()
     assert Place.of(following.broker.published("refined", "t")).messages == 42  # type: ignore[union-attr]
     assert following.publish().rows == 0
+
+
+def _sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many messages each transaction has from now on."""
+    sizes, written = list[int](), embedded._Publication.write
+
+    def counting(self: Any, messages: Iterable[Message], progress: Mapping[str, Any]) -> None:
+        told = list(messages)
+        sizes.append(len(told))
+        written(self, told, progress)
+
+    monkeypatch.setattr(embedded._Publication, "write", counting)
+    return sizes
+
+
+def test_large_rows_go_in_transactions_of_fewer(
+    tmp_path: Path, engine: Engine[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "TRANSACTION_BYTES", 5_000)
+    following, sizes = Following(tmp_path, engine, TABLES["append"]), _sizes(monkeypatch)
+    following.size = 20_000
+    following.arrive(*((f"k{n}" * (1 if n < 30 else 2_000), n, "I", n) for n in range(40)))
+    following.publish()
+    assert sum(sizes) == 40
+    assert 5 < max(sizes) < 30
+    # One that is larger than all that may go at once goes alone.
+    assert sizes[-10:] == [1] * 10
+    following.holds()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -341,13 +361,41 @@ def test_an_order_that_changes_older_rows_stops_it(tmp_path: Path, engine: Engin
     following.arrive(("a", 1, "I", 60), ("b", 2, "I", 60))
     following.publish()
     if verb == "forward":
-        lenient = tuple(replace(one, minimum=None) for one in FREE.columns)
-        following.table = replace(following.table, contract=replace(FREE, columns=lenient))
+        wider = tuple(replace(one, scale=3) if one.name == "price" else one for one in FREE.columns)
+        following.table = replace(following.table, contract=replace(FREE, columns=wider))
     following.bench.refine(following.table, Order(verb))
     with pytest.raises(ConfigError, match=verb) as caught:
         following.publish()
     assert "--from-now" in (caught.value.hint or "")
     assert "--again" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("table", ["append", "merge", "window"])
+def test_where_going_forward_leaves_the_rows_that_are_there_it_goes_on(
+    tmp_path: Path, engine: Engine[Any], table: str
+) -> None:
+    following = Following(tmp_path, engine, TABLES[table])
+    following.arrive(("a", 1, "I", 60), ("b", -2, "I", 60))
+    following.publish()
+    lenient = tuple(replace(one, minimum=None) for one in following.table.contract.columns)
+    following.table = replace(following.table, contract=replace(following.table.contract, columns=lenient))
+    following.bench.refine(following.table, Order("forward"))
+    following.publish()
+    following.arrive(("c", -3, "I", 61))
+    following.publish()
+    following.holds()
+    assert sorted(one["value"]["n"] for one in following.published()) == [-3, 1]
+    # Where nobody keeps the versions before and after it, nobody knows what it did.
+    lenient = tuple(replace(one, minimum=0) for one in lenient)
+    following.table = replace(following.table, contract=replace(following.table.contract, columns=lenient))
+    following.bench.refine(following.table, Order("forward"))
+
+    def gone(_: int) -> None:
+        message = "it is no longer kept"
+        raise ConfigError(message)
+
+    with pytest.raises(ConfigError, match="forward"):
+        following.publish(then=gone)
 
 
 @pytest.mark.parametrize("verb", [None, "rebuild", "backfill", "forward"])

@@ -26,7 +26,7 @@ from catchment.topics.kafka.admin import PATIENCE_S, Admin
 from catchment.topics.kafka.groups import Groups
 from catchment.topics.kafka.publication import KafkaPublication, Progresses
 from catchment.topics.kafka.reader import Reader
-from catchment.topics.kafka.words import Words, log
+from catchment.topics.kafka.words import MESSAGE_BYTES, Words, log
 from catchment.topics.partitioning import partition_of
 
 _LOOK_S = 0.1
@@ -58,16 +58,17 @@ class KafkaBroker(Broker):
 
     @cached_property
     def _producer(self) -> Producer:
-        return Producer(
-            {
-                "compression.type": "lz4",
-                "linger.ms": "2",
-                "delivery.timeout.ms": str(int(PATIENCE_S * 1000)),
-                **self._settings,
-                "enable.idempotence": "true",  # all in-sync replicas, in order, none twice
-            },
-            logger=log,
-        )
+        told = {
+            "compression.type": "lz4",
+            "linger.ms": "2",
+            "message.max.bytes": str(MESSAGE_BYTES),
+            "delivery.timeout.ms": str(int(PATIENCE_S * 1000)),
+            **self._settings,
+            "enable.idempotence": "true",  # all in-sync replicas, in order, none twice
+        }
+        told.pop("transactional.id", None)
+        with self._words.told("a producer"):
+            return Producer(told, logger=log)
 
     # Topics.
 
@@ -168,6 +169,10 @@ class KafkaBroker(Broker):
         self._admin.partitions(topic)
         return self._progresses.last(topic, name)
 
+    def publications(self, topic: str) -> Mapping[str, Mapping[str, Any]]:
+        self._admin.partitions(topic)
+        return self._progresses.all(topic)
+
     @property
     def groups(self) -> Groups:
         """Where consumer groups stand, those of a live store that reads topics itself."""
@@ -175,7 +180,7 @@ class KafkaBroker(Broker):
 
     @property
     def _progresses(self) -> Progresses:
-        return Progresses(self, self._words, lambda: self._admin.client)
+        return Progresses(self, self._admin)
 
     def read(self, topic: str, offsets: Offsets, until: Offsets, *, messages: int = 32_768) -> Iterator[pa.RecordBatch]:
         bounds = self._bounds(topic, offsets, until)

@@ -11,15 +11,16 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from catchment.errors import CatchmentError, ConfigError, Conflict, RetryableError
 from catchment.interfaces import Broker, Publication
 from catchment.records import Message
-from catchment.topics.kafka.words import Words, log
+from catchment.topics.kafka.admin import Admin
+from catchment.topics.kafka.words import MESSAGE_BYTES, Words, log
 from catchment.topics.partitioning import partition_of
 
 PROGRESS = "catchment.progress"
@@ -46,23 +47,18 @@ _FENCED = frozenset(
 
 
 class Progresses:
-    """Reads what publications have committed; `client` is an admin's."""
+    """Reads what publications have committed."""
 
-    def __init__(self, broker: Broker, words: Words, client: Callable[[], AdminClient]) -> None:
+    def __init__(self, broker: Broker, admin: Admin) -> None:
         self._broker = broker
-        self._words = words
-        self._client = client
+        self._admin = admin
 
     def declare(self) -> None:
-        """Make the topic where it is not there."""
+        """Make the topic where it is not there. Raises ConfigError where it is there and forgets."""
         if PROGRESS in self._broker.topics():
+            self._refuse_forgetful()
             return
-        made = NewTopic(PROGRESS, 1, -1, config=_PROGRESS_CONFIG)
-        try:
-            self._client().create_topics([made], operation_timeout=_PATIENCE_S)[PROGRESS].result(_PATIENCE_S)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._words.of(error.args[0], PROGRESS) from error
+        self._admin.make(NewTopic(PROGRESS, 1, -1, config=_PROGRESS_CONFIG))
         until = time.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -73,6 +69,19 @@ class Progresses:
                 time.sleep(_LOOK_S)
             else:
                 return
+
+    def _refuse_forgetful(self) -> None:
+        """Somebody else may have made it, as a topic that loses what is old: then all would be published again."""
+        resource = ConfigResource(ResourceType.TOPIC, PROGRESS)
+        try:
+            told = self._admin.client.describe_configs([resource])[resource].result(_PATIENCE_S)
+        except (KafkaException, TimeoutError):  # not everybody may ask
+            return
+        kept = ("retention.ms", "retention.bytes")
+        if "delete" in told["cleanup.policy"].value and any(int(told[key].value) >= 0 for key in kept):
+            message = f"topic {PROGRESS} is not compacted: publications that it forgets would begin anew"
+            cure = f"--alter --entity-type topics --entity-name {PROGRESS} --add-config cleanup.policy=compact"
+            raise ConfigError(message, hint=f"kafka-configs.sh --bootstrap-server … {cure}")
 
     def last(self, topic: str, name: str) -> Mapping[str, Any] | None:
         """What was committed last under a name; None where nothing was. Raises RetryableError."""
@@ -93,6 +102,19 @@ class Progresses:
             end, step = start, step * _LONGER
         return None
 
+    def all(self, topic: str) -> Mapping[str, Mapping[str, Any]]:
+        """By name what was committed last into topics of that name. Reads everything. Raises RetryableError."""
+        if PROGRESS not in self._broker.topics():
+            return {}
+        end = self._decided()
+        first, _ = self._broker.bounds(PROGRESS)[0]
+        begins, found = _key(topic, "").removesuffix(b'"]'), dict[bytes, bytes | None]()
+        for batch in self._broker.read(PROGRESS, {0: first}, {0: end}):
+            for key, value in zip(batch["key"].to_pylist(), batch["value"].to_pylist(), strict=True):
+                if key is not None and key.startswith(begins):
+                    found[key] = value
+        return {json.loads(key)[1]: json.loads(value) for key, value in found.items() if value is not None}
+
     def _decided(self) -> int:
         """The end of the topic as it is now, once every transaction before it is committed or aborted: another
         publication's may be open, and what lies behind it is shown to nobody until then."""
@@ -105,15 +127,7 @@ class Progresses:
         return end
 
     def _end(self) -> int:
-        place = TopicPartition(PROGRESS, 0)
-        everything = IsolationLevel.READ_UNCOMMITTED
-        with self._words.told(PROGRESS):
-            asked = self._client().list_offsets({place: OffsetSpec.latest()}, isolation_level=everything)
-            return int(asked[place].result(_PATIENCE_S).offset)
-
-
-class _Partitions(Protocol):
-    def partitions(self, topic: str) -> int: ...
+        return self._admin.end(PROGRESS, 0)
 
 
 class KafkaPublication(Publication):
@@ -126,7 +140,7 @@ class KafkaPublication(Publication):
         *,
         settings: Mapping[str, Any],
         words: Words,
-        admin: _Partitions,
+        admin: Admin,
         progresses: Progresses,
     ) -> None:
         """Fences whoever has it open. Raises as `Broker.publication` does."""
@@ -136,18 +150,18 @@ class KafkaPublication(Publication):
         self._partitions = admin.partitions(topic)
         self._turns = itertools.count()
         progresses.declare()
-        self._producer = Producer(
-            {
-                "compression.type": "lz4",
-                "linger.ms": "5",
-                **settings,
-                "enable.idempotence": "true",
-                "transactional.id": f"catchment:{name}",
-                "transaction.timeout.ms": str(int(_TRANSACTION_S * 1000)),
-                "delivery.timeout.ms": str(int(_TRANSACTION_S * 1000)),
-            },
-            logger=log,
-        )
+        told = {
+            "compression.type": "lz4",
+            "linger.ms": "5",
+            "message.max.bytes": str(MESSAGE_BYTES),
+            **settings,
+            "enable.idempotence": "true",
+            "transactional.id": f"catchment:{name}",
+            "transaction.timeout.ms": str(int(_TRANSACTION_S * 1000)),
+            "delivery.timeout.ms": str(int(_TRANSACTION_S * 1000)),
+        }
+        with words.told("a producer"):
+            self._producer = Producer(told, logger=log)
         try:
             self._told(lambda: self._producer.init_transactions(_PATIENCE_S))
             self._progress = progresses.last(topic, name)
@@ -168,8 +182,11 @@ class KafkaPublication(Publication):
             told = json.dumps(progress, ensure_ascii=False).encode()
             self._produce(PROGRESS, Message(told, _key(self._topic, self._name)), 0)
         except KafkaException as error:
-            self._abort()
-            raise self._error(error) from error
+            why = self._abort()
+            # Whoever was fenced while he sent hears only that all is over; what ended it is told where he aborts.
+            raise self._error(
+                why if why is not None and error.args[0].code() == KafkaError._FATAL else error
+            ) from error
         except BaseException:
             self._abort()
             raise
@@ -188,12 +205,14 @@ class KafkaPublication(Publication):
             else:
                 return
 
-    def _abort(self) -> None:
-        """As far as it can be: who opens the publication again aborts what is left."""
+    def _abort(self) -> KafkaException | None:
+        """As far as it can be: who opens the publication again aborts what is left. Why it could not be, if so."""
         try:
             self._producer.abort_transaction(_PATIENCE_S)
-        except KafkaException:
+        except KafkaException as error:
             log.debug("the transaction of %s could not be aborted", self._name)
+            return error
+        return None
 
     def _told(self, do: Callable[[], object]) -> None:
         """Do it, again where the library asks for it, and until our patience is at its end."""

@@ -95,6 +95,9 @@ def show(
         message = f"topic {topic} has no partition {partition}"
         raise ConfigError(message, hint=f"it has {', '.join(map(str, sorted(bounds)))}")
     chosen = {number: bound for number, bound in bounds.items() if partition in (None, number)}
+    for number, (first, _) in chosen.items():
+        if since is not None and since < first:
+            note(f"messages {since:,} to {first - 1:,} of partition {number} are not kept any more")
     found = _newest(broker, topic, chosen, limit) if since is None else _from(broker, topic, chosen, since, limit)
     if as_json:
         out_json([message_value(one) for one in found])
@@ -259,8 +262,9 @@ def _newest(broker: Broker, topic: str, bounds: Mapping[int, tuple[int, int]], l
 def _from(
     broker: Broker, topic: str, bounds: Mapping[int, tuple[int, int]], since: int, limit: int
 ) -> list[dict[str, Any]]:
-    until = {number: min(after, since + limit) for number, (_, after) in bounds.items()}
-    found = list(_rows(broker.read(topic, dict.fromkeys(until, since), until)))
+    begins = {number: max(first, since) for number, (first, _) in bounds.items()}
+    until = {number: min(after, begins[number] + limit) for number, (_, after) in bounds.items()}
+    found = list(_rows(broker.read(topic, begins, until)))
     found.sort(key=lambda one: (one["offset"], one["partition"]))
     return found[:limit]
 

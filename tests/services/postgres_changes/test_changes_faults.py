@@ -370,20 +370,27 @@ def test_probing_tells_which_rights_are_missing(database: Database) -> None:
 def test_a_slot_that_holds_too_much_is_told_before_the_disk_is_full(rows: Database) -> None:
     rows.run("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'", "SELECT pg_reload_conf()")
     try:
-        for _ in range(4):
+        # File by file of the log, of 16 MB each: where in one of them the slot begins is nobody's choice.
+        warnings = list[str]()
+        while not warnings:
             rows.run("SELECT pg_logical_emit_message(false, 'x', repeat('x', 10000)) FROM generate_series(1, 900)")
             rows.run("SELECT pg_switch_wal()", "CHECKPOINT")
+            found = _findings(rows)
+            assert "error" not in found, found
+            warnings = found.get("warning", [])
         source = rows.source()
         about = source.describe(source.feeds()[0], rows.cursor)
-        (warning,) = _findings(rows)["warning"]
+        (warning,) = warnings
         notices = [notice.message for batch in preview(source, rows.cursor) for notice in batch.notices]
     finally:
         rows.run("ALTER SYSTEM RESET max_slot_wal_keep_size", "SELECT pg_reload_conf()")
-    assert re.search("holds 6[345] MB of the server's log", warning)
+    held = re.search("holds ([0-9]+) MB of the server's log", warning)
+    assert held is not None
+    assert 40 < int(held[1]) < 66
     assert "max_slot_wal_keep_size" in warning
     assert "pg_drop_replication_slot('catchment_shop')" in warning
     assert about.item == "stretch of log"
-    assert about.bytes / (1 << 20) == pytest.approx(64, abs=2)
+    assert int(held[1]) - 17 < about.bytes / (1 << 20) < int(held[1]) + 1  # what has landed is held for a while
     assert [notice.message in warning for notice in about.notices] == [True]
     assert len(notices) == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from catchment.naming import literal
+from catchment.naming import literal, quoted
 from catchment.records import Finding
 from catchment.sources.postgres_changes import slots
 from catchment.sources.postgres_changes.held import Settings
@@ -39,7 +39,7 @@ def findings(session: Session, settings: Settings) -> Iterator[Finding]:
     about = session.fetch(_ABOUT, (settings.publication,))[0]
     more = {row["oid"]: row for row in session.fetch(_BESIDE, ([table.oid for table in tables],))}
     told = [*_server(found, about), *_published(session, settings, tables, about, more), *_slot(found)]
-    told += [words for table in tables for words in _table(table, more[table.oid])]
+    told += [words for table in tables for words in _table(table, more[table.oid], about["role"])]
     yield from (Finding(settings.name, *words) for words in sorted(told, key=lambda one: one[0] != "error"))
 
 
@@ -68,7 +68,8 @@ def _published(
         words = f"publication `{name}` lacks {', '.join(table.shown for table in absent)}"
         yield "error", f"{words}, and role {about['role']} may not put it there", f"let its owner run: {sql}"
     if told is not None and not told.truncates:
-        yield "warning", f"publication `{name}` does not tell when a table is truncated: its rows would stay", "add it"
+        cure = f"ALTER PUBLICATION {quoted(name)} SET (publish = 'insert, update, delete, truncate')"
+        yield "warning", f"publication `{name}` does not tell when a table is truncated: its rows would stay", cure
 
 
 def _slot(found: slots.Standing) -> Iterator[_Words]:
@@ -85,12 +86,13 @@ def _slot(found: slots.Standing) -> Iterator[_Words]:
         yield "warning", f"slot `{slot.name}` is being read by process {slot.pid}", cure
 
 
-def _table(table: Table, more: _Row) -> Iterator[_Words]:
+def _table(table: Table, more: _Row, role: str) -> Iterator[_Words]:
     if table.has_heirs:
         words = f"tables inherit from {table.shown}: their rows are no rows of it in the log, nor in its snapshot"
         yield "warning", words, "follow each of them as a stream of its own"
     if not table.readable:
-        yield "error", f"no right to read {table.shown}, which its snapshot takes", f"GRANT SELECT ON {table.name}"
+        cure = f"GRANT SELECT ON {table.name} TO {quoted(role)}"
+        yield "error", f"no right to read {table.shown}, which its snapshot takes", cure
     full = f"ALTER TABLE {table.name} REPLICA IDENTITY FULL"
     if table.identity == "n" or (table.identity == "d" and not table.key):
         cure = f"give it a primary key, or: {full}"

@@ -47,6 +47,9 @@ _LASTING = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION
 _VAGUE = frozenset({KafkaError._ALL_BROKERS_DOWN})
 _RECENT_S = 30.0
 
+# Somebody was there, and hung up.
+_BROKEN_OFF = re.compile("Broken pipe|Disconnected|reset by peer", re.IGNORECASE)
+
 # Whoever comes with another mechanism is told those that are known.
 _OTHERS = re.compile(r"broker's supported mechanisms: (\S+)")
 _WITH_TOKENS = frozenset({"OAUTHBEARER", MSK_IAM})
@@ -139,10 +142,10 @@ class Words:
             return self.of(lasting, what)
         heard = error if self._heard is None else self._heard[1]
         hint = "is it running, and does it tell its clients an address they can reach?"
+        if self._is_plain and (heard.code() in _VAGUE or _BROKEN_OFF.search(heard.str())):
+            hint += " A port that wants TLS or a password says nothing else to one who brings none."
         if heard.code() not in _VAGUE:
             return RetryableError(f"cannot reach Kafka at {self._servers}: {what}: {_short(heard)}", hint=hint)
-        if self._is_plain:
-            hint += " A port that wants TLS or a password says nothing else to one who brings none."
         return RetryableError(f"cannot reach Kafka at {self._servers}: {what}: no connection holds", hint=hint)
 
 

@@ -10,6 +10,7 @@ from catchment.draft.database import drafted_table
 from catchment.draft.drafted import DraftedTable
 from catchment.draft.keys import KeyGuess
 from catchment.draft.landed import MESSAGE_COLUMNS
+from catchment.draft.schemas import decided, declared_by, written_with
 from catchment.draft.tables import study_rows
 from catchment.observe.words import plural
 from catchment.outside import Address
@@ -53,7 +54,8 @@ def _plain(value: object) -> object:
 
 
 def sampled(connected: Connected, stream: str, rows: int) -> DraftedTable:
-    """As its first rows show it, which prove less than all of them do. Raises ConfigError where there are none."""
+    """As its first rows show it, which prove less than all of them do, and as the schema of its messages declares it.
+    Raises ConfigError where there are none."""
     seen = peek(connected, stream, rows)
     columns, key = study_rows(stream.partition(".")[2], seen.rows, stream)
     count = plural(seen.rows.num_rows, "row")
@@ -64,6 +66,11 @@ def sampled(connected: Connected, stream: str, rows: int) -> DraftedTable:
         columns = tuple(replace(column, required=False) for column in columns)
         key = KeyGuess(evidence=f"in the first {count}: {key.evidence}")
     head = [told, "Each column says what its type rests on."]
+    schema = written_with(connected, stream)
+    if schema is not None:
+        declared_there = declared_by(schema)
+        good = seen.rows.num_rows - seen.defects
+        columns = tuple(decided(column, declared_there, good) for column in columns)
     if not {DOCUMENT, *MESSAGE_COLUMNS}.difference(seen.rows.column_names):
         named = ", ".join(MESSAGE_COLUMNS)
         head.append(f"Beside the document: {named} (transformSourceObjects: [{MESSAGE_COLUMNS[0]}])")

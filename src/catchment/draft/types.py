@@ -215,12 +215,12 @@ def decide(found: Field, tried: Candidates, figures: Figures, left: Leftovers | 
 def _filled(guess: ColumnGuess, figures: Figures, markers: int = 0) -> str:
     if guess.required and not markers:
         return "no row lacks it"
-    lacking = figures.rows - figures["present"] + markers
-    return (
-        f"empty in {lacking:,} of {figures.rows:,} rows ({share(lacking / figures.rows)})"
-        if figures.rows
-        else "no rows"
-    )
+    return lacks(figures.rows - figures["present"] + markers, figures.rows)
+
+
+def lacks(lacking: int, rows: int) -> str:
+    """How many rows have no value, in words."""
+    return f"empty in {lacking:,} of {rows:,} rows ({share(lacking / rows)})" if rows else "no rows"
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ class SchemaRegistry:
         logging.getLogger("httpx").setLevel(logging.WARNING)
         return httpx.Client(auth=self._auth, headers=self._headers, timeout=_TIMEOUT_S)
 
+    @property
+    def known(self) -> Mapping[int, MessageSchema]:
+        """What was asked for so far, by number."""
+        return self._known
+
     def close(self) -> None:
         """Ends connections; the next question opens new ones."""
         if "_http" in self.__dict__:

@@ -71,6 +71,13 @@ def _rows(engine: Engine[Any], frame: Any) -> list[dict[str, Any]]:
         (column("v", "integer", multiple_of=5), ["0", "-10"], ["4"], "multipleOf", "is not a multiple of 5"),
         (column("v", "number", multiple_of=0.1), ["0.3", "1"], ["0.35"], "multipleOf", "is not a multiple of 0.1"),
         (
+            column("v", "decimal", precision=14, scale=4, multiple_of=0.01),
+            ["1.23", "1.2300"],
+            ["1.2345"],
+            "multipleOf",
+            "is not a multiple of 0.01",
+        ),
+        (
             column("v", "date", minimum="2026-01-01"),
             ["2026-01-01"],
             ["2025-12-31"],
@@ -129,6 +136,12 @@ def test_a_row_for_which_a_rule_cannot_be_computed_breaks_it_and_sinks_no_other(
     wanted = contract("t", column("v"), row_rules=(RowRule("own", condition, "not met"),))
     told = judged(engine, wanted, {"v": pa.array([*good, *bad], pa.string())})
     assert told == [[]] * len(good) + [[(None, "own", "not met", None)]] * len(bad)
+
+
+def test_a_rule_sees_a_decimal_rounded_to_its_places(engine: Engine[Any]) -> None:
+    """So that whoever wants to refuse more places declares them (docs/concepts/contracts.md)."""
+    wanted = contract("t", column("v", "decimal", precision=14, scale=2, multiple_of=0.01))
+    assert judged(engine, wanted, {"v": ["1.2345"]}) == [[]]
 
 
 def test_a_number_too_large_to_be_divided_exactly_is_no_multiple(engine: Engine[Any]) -> None:

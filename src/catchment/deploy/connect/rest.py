@@ -81,18 +81,21 @@ class Connect:
 
     def names(self) -> Sequence[str]:
         """Every connector that Connect has."""
-        found = self._asked("GET", "connectors")
-        return sorted(found) if isinstance(found, list) else []
+        return sorted(map(str, self._list("connectors")))
 
     def plugins(self) -> Sequence[str]:
         """The classes of connectors that the workers could run."""
-        found = self._asked("GET", "connector-plugins?connectorsOnly=true")
-        return sorted(str(one["class"]) for one in found or ())
+        found = self._list("connector-plugins?connectorsOnly=true")
+        return sorted(str(one["class"]) for one in found if isinstance(one, dict) and "class" in one)
 
     def config(self, name: str) -> Mapping[str, str] | None:
         """What a connector was told, without its name; None where there is no such connector."""
         found = self._asked("GET", f"connectors/{quote(name, safe='')}/config")
-        return None if found is None else {key: value for key, value in found.items() if key != "name"}
+        if found is None:
+            return None
+        if not isinstance(found, dict):
+            raise self._stranger()
+        return {key: value for key, value in found.items() if key != "name"}
 
     def put(self, name: str, config: Mapping[str, str]) -> None:
         """Make a connector, or tell it something else. Raises ConfigError with what Connect says is wrong."""
@@ -102,7 +105,9 @@ class Connect:
         found = self._asked("GET", f"connectors/{quote(name, safe='')}/status")
         if found is None:
             return ConnectorState(name, "ABSENT")
-        told = found["connector"]
+        told = found.get("connector") if isinstance(found, dict) else None
+        if not isinstance(told, dict):
+            raise self._stranger()
         tasks = [
             TaskState(int(one["id"]), str(one["state"]), str(one.get("worker_id", "")), _first_line(one.get("trace")))
             for one in found.get("tasks", ())
@@ -114,6 +119,12 @@ class Connect:
         """The connector and its tasks, or those that have failed; False where there is no such connector."""
         asked = f"includeTasks=true&onlyFailed={'true' if failed else 'false'}"
         return self._asked("POST", f"connectors/{quote(name, safe='')}/restart?{asked}") is not None
+
+    def _list(self, path: str) -> list[Any]:
+        found = self._asked("GET", path)
+        if not isinstance(found, list):
+            raise self._stranger()
+        return found
 
     def _asked(self, method: str, path: str, body: Any = None) -> Any:
         """What Connect answers, None where it has no such thing. Asks again where that may help."""
@@ -134,18 +145,20 @@ class Connect:
         except httpx.HTTPError as error:
             message = f"cannot reach Kafka Connect at {self.place}: {_words(error)}"
             raise RetryableError(message, hint="is a worker running, and is connect.url right?") from None
-        if answer.status_code == 404 and path != "connectors":
-            return None
         if answer.is_success:
-            return _json(answer) if answer.content else {}
+            return self._json(answer) if answer.content else {}
+        if answer.status_code == 404 and "/" in path and _is_its_own(answer):
+            return None
         raise self._refusal(answer, method, path)
 
     def _refusal(self, answer: httpx.Response, method: str, path: str) -> CatchmentError:
-        status, told = answer.status_code, _json(answer)
-        said = redact(str((told if isinstance(told, dict) else {}).get("message") or answer.reason_phrase).strip())
-        where = f"Kafka Connect at {self.place}"
+        status, where = answer.status_code, f"Kafka Connect at {self.place}"
         if status in (401, 403):
             return ConfigError(f"{where} does not let us in ({status})", hint="look at connect.username and password")
+        own = _is_its_own(answer)
+        if not own and status < 500:
+            return self._stranger()
+        said = redact(str((own and answer.json().get("message")) or answer.reason_phrase).strip())
         if status == 409 or "rebalance" in said.lower():
             return _Rebalancing(f"{where} is busy: {said[:_SHOWN]}", hint="try again in a minute; look at its log")
         if status == 400:
@@ -157,17 +170,28 @@ class Connect:
         message = f"{where} answers {status} to {method} {path.partition('?')[0]}: {said[:_SHOWN]}"
         return ConfigError(message, hint="is connect.url its address?")
 
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()
+        except ValueError:
+            raise self._stranger() from None
+
+    def _stranger(self) -> ConfigError:
+        message = f"what answers at {self.place} is no Kafka Connect"
+        return ConfigError(message, hint="is connect.url its address?")
+
 
 class _Rebalancing(RetryableError):
     """Workers are sharing out connectors."""
 
 
-def _json(answer: httpx.Response) -> Any:
+def _is_its_own(answer: httpx.Response) -> bool:
+    """Whether Connect refuses, which says why in JSON: any web server has no page of a connector's name."""
     try:
-        return answer.json()
+        told = answer.json()
     except ValueError:
-        message = f"what answers at {answer.url.host} is no Kafka Connect"
-        raise ConfigError(message, hint="is connect.url its address?") from None
+        return False
+    return isinstance(told, dict) and "error_code" in told
 
 
 def _first_line(trace: Any) -> str:

@@ -141,21 +141,29 @@ class _Outlook:
         return found
 
     def _describe(self, feed: Feed) -> Description:
-        name = feed.name.partition(".")[0]
-        if name not in self._sources:
-            self._sources[name] = self.connected.source(name)
+        source = self._source(feed)
         glance, since = self._glance(feed.table), None
         if feed.shards > 1:
             from catchment.bronze.sharing import Sharing
 
             lake = self.connected.lake
-            since = Sharing(lake, feed, self._sources[name]).since(lake.open(feed.table))
+            since = Sharing(lake, feed, source).since(lake.open(feed.table))
         elif glance is not None:
             if glance.progress.shards > 1:
                 raise fewer_shards(feed.stream, glance.progress.shards, 1)
             value = glance.progress.cursors.get("land")
             since = None if value is None else Cursor(value, self.connected.lake.seen(feed.table, glance.progress))
-        return self._sources[name].describe(feed, since)
+        return source.describe(feed, since)
+
+    def _source(self, feed: Feed) -> Source:
+        """One of its kind for all streams, so that a database is reached once; topics are reached by their broker, and
+        may differ in what they need."""
+        name = feed.name.partition(".")[0]
+        of_topics = self.connected.project.sources[name].reads_topics
+        key = feed.stream if of_topics else name
+        if key not in self._sources:
+            self._sources[key] = self.connected.feeding(feed) if of_topics else self.connected.source(name)
+        return self._sources[key]
 
     def _refine(self, step: Step, waits: Sequence[str]) -> Pending:
         table = self.connected.silver(step.name.partition(".")[2])

@@ -27,6 +27,10 @@ SHORTEST_SECRET = 4
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _UNCLOSED = re.compile(r"\$\{[^{}]*$")
 
+# Host and port, several by commas, and nothing beside them that could be a user or a password.
+_HOST = r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
+_ADDRESSES = re.compile(rf"\s*{_HOST}(?:\s*,\s*{_HOST})*\s*")
+
 # What was given out in this process, in the forms in which it may turn up, and the reference that stands for it.
 _given_out: dict[str, str] = {}
 
@@ -69,18 +73,32 @@ def fault(text: str) -> tuple[str, str] | None:
     return None
 
 
-def resolve(text: str, folder: Path, *, place: str | None = None) -> str:
+def resolve(text: str, folder: Path, *, place: str | None = None, address: bool = False) -> str:
     """The text with every reference replaced by its value; call it as late as possible and keep the result nowhere.
 
     Paths are relative to `folder`; one newline at the end of a file is not part of the value. `place` is the key that
-    a message names. Raises ConfigError, which names the reference and never a value; for secrets kept elsewhere also
-    MissingExtra, or RetryableError where asking again may help.
+    a message names. Where a key holds an `address` by its nature, hosts and ports out of the environment are shown, for
+    nobody could tell otherwise what was not reached; anything else is hidden there as well.
+
+    Raises ConfigError, which names the reference and never a value; for secrets kept elsewhere also MissingExtra, or
+    RetryableError where asking again may help.
     """
     wrong = fault(text)
     if wrong is not None:
         message, cure = wrong
         raise ConfigError(f"{place}: {message}" if place else message, hint=cure)
-    return _REFERENCE.sub(lambda match: _value(_reference(match.group(1)), folder, place), text)
+    given: list[tuple[str, Reference]] = []
+
+    def replaced(match: re.Match[str]) -> str:
+        reference = _reference(match.group(1))
+        given.append((_value(reference, folder, place), reference))
+        return given[-1][0]
+
+    whole = _REFERENCE.sub(replaced, text)
+    is_shown = address and _ADDRESSES.fullmatch(whole) and all(reference.kind == "env" for _, reference in given)
+    for value, reference in () if is_shown else given:
+        _remember(value, str(reference))
+    return whole
 
 
 def hide(value: str, reference: str) -> None:
@@ -103,13 +121,10 @@ def _reference(inside: str) -> Reference:
 
 def _value(reference: Reference, folder: Path, place: str | None) -> str:
     if reference.kind == "env":
-        value = _from_environment(reference, place)
-    elif reference.kind == "file":
-        value = _from_file(reference, folder, place)
-    else:
-        value = _from_aws(reference, place)
-    _remember(value, str(reference))
-    return value
+        return _from_environment(reference, place)
+    if reference.kind == "file":
+        return _from_file(reference, folder, place)
+    return _from_aws(reference, place)
 
 
 def _from_environment(reference: Reference, place: str | None) -> str:

@@ -265,7 +265,7 @@ class TestBeforeTheContracts:
     ("shards", "topics", "words"),
     [
         (4, "{a: {}}", "4 shards of a topic that is declared with 3 partitions: those from number 3 on land nothing"),
-        (2, "{a: {partitions: 1}}", "write partitions: 2 at topics.a, or shards: 1 while no more have landed"),
+        (2, "{a: {partitions: 1}}", "write partitions: 2 at topics.a, or shards: 1 before any of it has landed"),
         (3, "{a: {}}", None),
         (64, "{b: {}}", None),
         (64, "{}", None),

@@ -389,6 +389,24 @@ def test_a_reference_must_lead_somewhere(case: str, folder: Path) -> None:
     assert cure in (problem.cure or "")
 
 
+@pytest.mark.parametrize("mode", ["replace", "delete_insert, slice: [id]", "history"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        'db: {type: postgres_changes, url: "postgresql://a@h/d", streams: {keyed: {table: keyed}}}',
+        "db: {type: topic, streams: {keyed: {format: debezium}}}",
+        "db: {type: topic, streams: {keyed: {}}}",
+        'db: {type: postgres, url: "postgresql://a@h/d", streams: {keyed: {table: keyed, cursor: id}}}',
+    ],
+)
+def test_no_cure_names_a_key_that_the_source_does_not_know(mode: str, source: str, folder: Path) -> None:
+    text = f"name: shop\nsources:\n  {source}\nsilver:\n  keyed: {{from: db.keyed, mode: {mode}}}\n"
+    _, problems = read_project(write(folder, text))
+    told = [problem.cure or "" for problem in problems]
+    assert not [cure for cure in told if "full: true" in cure or "load_per_file" in cure], told
+    assert len({problem.line for problem in problems}) == len(problems), "one slip, one mistake"
+
+
 def test_a_table_may_refer_to_itself(folder: Path) -> None:
     columns = (
         "      - {name: id, logicalType: integer, primaryKey: true}\n"

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from catchment import aws_secrets, settings
+from catchment.connected import Connected
 from catchment.errors import CatchmentError, ConfigError, MissingExtra, RetryableError
+from catchment.project import load_project
 from catchment.settings import Reference, fault, redact, references, resolve
 
 SECRET = 'p@ss "word"/ü42'
@@ -144,6 +146,72 @@ def test_short_values_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MEMORY", "2GB")
     resolve("${env:MEMORY}", tmp_path)
     assert redact("memory 2GB") == "memory 2GB"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["broker-1:9092", "broker-1.example.com:9092, 10.0.0.2:19092", "[2001:db8::1]:9092", "b_1:1"],
+)
+def test_an_address_is_shown_where_a_key_holds_one(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVERS", given)
+    assert resolve("${env:SERVERS}", tmp_path, address=True) == given
+    assert redact(f"cannot reach Kafka at {given}") == f"cannot reach Kafka at {given}"
+    resolve("${env:SERVERS}", tmp_path)
+    assert redact(given) == "${env:SERVERS}", "any other key hides it"
+
+
+def test_parts_of_an_address_are_shown_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_HOST", "broker-1")
+    monkeypatch.setenv("BROKER_PORT", "19092")
+    resolve("${env:BROKER_HOST}:${env:BROKER_PORT}", tmp_path, address=True)
+    assert redact("broker-1:19092") == "broker-1:19092"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "an-open-secret",
+        "user:an-open-secret@broker:9092",
+        "SASL_SSL://user:an-open-secret@broker:9092",
+        "broker:pass12",
+    ],
+)
+def test_what_is_more_than_an_address_is_hidden_there_too(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVERS", given)
+    resolve("${env:SERVERS}", tmp_path, address=True)
+    assert redact(f"at {given}") == "at ${env:SERVERS}"
+
+
+def test_an_address_out_of_a_file_of_secrets_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "servers").write_text("broker-1:9092\n")
+    resolve("${file:servers}", tmp_path, address=True)
+    assert redact("at broker-1:9092") == "at ${file:servers}"
+
+
+def test_a_password_that_is_an_address_too_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSWORD", "broker-1:9092")
+    monkeypatch.setenv("SERVERS", "broker-1:9092")
+    resolve("${env:PASSWORD}", tmp_path)
+    resolve("${env:SERVERS}", tmp_path, address=True)
+    assert redact("at broker-1:9092") == "at ${env:PASSWORD}"
+
+
+def test_the_broker_of_a_project_is_told_by_its_address_and_its_password_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "catchment.yaml").write_text(
+        "name: shop\n"
+        "sources: {web: {type: topic, streams: {clicks: {}}}}\n"
+        'targets: {local: {broker: {type: kafka, servers: "${env:KAFKA}", settings: {sasl.password: "${env:PASS}"}}}}\n'
+    )
+    monkeypatch.setenv("KAFKA", "127.0.0.1:9")
+    monkeypatch.setenv("PASS", "an-open-secret")
+    assert Connected.of(load_project(tmp_path)).broker is not None
+    assert redact("cannot reach Kafka at 127.0.0.1:9 with an-open-secret") == (
+        "cannot reach Kafka at 127.0.0.1:9 with ${env:PASS}"
+    )
 
 
 def test_a_secret_of_aws_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,7 +216,9 @@ def _refuse_absent(dbt: Dbt, tables: Mapping[TableName, Pinned], found: Sources)
     there = [name.name for name in tables if name.layer == "silver"]
     for name in sorted(found.tables.difference(there)):
         message = f"{dbt.folder.name}/ reads {silver_table(name)}, which is not in the lake"
-        hint = did_you_mean(name, there) or "catchment plan shows what would make it, catchment run makes it"
+        near = did_you_mean(name, there)
+        hint = "catchment check tells whether catchment.yaml has it, catchment plan what would make it"
+        hint = hint if near is None else f"{hint}; {near}"
         raise ConfigError(message, hint=hint)
     for source, file in found.unknown.items():
         message = f"{dbt.folder.name}/{file} reads source {source}, and no silver table in the lake is called so"

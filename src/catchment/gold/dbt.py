@@ -209,8 +209,9 @@ def _uses_ours(folder: Path) -> bool:
 
 
 def text_of(path: Path) -> str:
-    """A file of the project without what Jinja leaves out."""
-    return _JINJA_COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
+    """A file of the project without what Jinja leaves out; what is left stands on the lines where it stood."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return _JINJA_COMMENT.sub(lambda comment: "\n" * comment.group().count("\n"), text)
 
 
 def _installed(folder: Path) -> Path:

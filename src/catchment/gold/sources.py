@@ -23,12 +23,14 @@ class Sources:
     """What `source(…)` leads to.
 
     `tables` are the silver tables that are read. `also` says which other names (`schema.name`) dbt asks one of them by.
-    `unknown` are sources (`raw.orders`) that are no silver table, with the file that reads them.
+    `unknown` are sources (`raw.orders`) that are no silver table, with the file that reads them. `places` says of every
+    source (`silver.orders`) in which file and line it is read first.
     """
 
     tables: frozenset[str]
     also: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict, compare=False)
 
 
 def sources(dbt: Dbt, silver: Collection[str]) -> Sources:
@@ -39,10 +41,11 @@ def sources(dbt: Dbt, silver: Collection[str]) -> Sources:
     (dbt-duckdb's `external_location`) is dbt's own affair. A name that Jinja puts together is not seen.
     """
     used = _used(dbt.folder)
+    places = {f"{source}.{table}": place for (source, table), place in used.items()}
     tables = {table for source, table in used if source == SILVER}
-    foreign = {key: file for key, file in used.items() if key[0] != SILVER}
+    foreign = {key: file for key, (file, _) in used.items() if key[0] != SILVER}
     if not foreign:
-        return Sources(frozenset(tables))
+        return Sources(frozenset(tables), places=places)
     declared = _declared(dbt.folder)
     also: dict[str, frozenset[str]] = {}
     unknown: dict[str, str] = {}
@@ -54,7 +57,7 @@ def sources(dbt: Dbt, silver: Collection[str]) -> Sources:
             also[found] = also.get(found, frozenset()) | {f"{about.schema}.{about.identifier}"}
         elif not about.is_elsewhere:
             unknown[f"{source}.{table}"] = file
-    return Sources(frozenset(tables), also, unknown)
+    return Sources(frozenset(tables), also, unknown, places)
 
 
 def silver_behind(dbt: Dbt, source: str, table: str, identifier: str | None, silver: Collection[str]) -> str | None:
@@ -73,15 +76,17 @@ class _Declared:
     is_elsewhere: bool = False
 
 
-def _used(folder: Path) -> dict[tuple[str, str], str]:
-    """Every source that is read, with a file that reads it."""
-    used: dict[tuple[str, str], str] = {}
+def _used(folder: Path) -> dict[tuple[str, str], tuple[str, int]]:
+    """Every source that is read, with a file that reads it and the line."""
+    used: dict[tuple[str, str], tuple[str, int]] = {}
     for path in files(folder):
         if path.suffix in {".sql", ".py", ".yml", ".yaml"}:
             text = path.read_text(encoding="utf-8", errors="replace")
             if "source" in text:
-                for found in _SOURCE.findall(text_of(path)):
-                    used.setdefault(found, path.relative_to(folder).as_posix())
+                read = text_of(path)
+                for found in _SOURCE.finditer(read):
+                    place = path.relative_to(folder).as_posix(), read.count("\n", 0, found.start()) + 1
+                    used.setdefault((found[1], found[2]), place)
     return used
 
 

@@ -252,8 +252,26 @@ class ClickHouseStore(Keys):
         return url
 
 
+# Settings of librdkafka by which messages would be lost, doubled, or seen before they are committed.
+_DECIDED = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "group.id",
+        "isolation.level",
+        "request.required.acks",
+        "transactional.id",
+    }
+)
+
+
 class KafkaBroker(Keys):
     """Apache Kafka, or what speaks its protocol."""
+
+    addresses: ClassVar[frozenset[str]] = frozenset({"servers"})
 
     type: Literal["kafka"]
     servers: Annotated[str, Field(min_length=1, description="Where it is first asked: `broker-1:9092,broker-2:9092`.")]
@@ -265,6 +283,18 @@ class KafkaBroker(Keys):
             " `sasl.mechanisms: AWS_MSK_IAM` tokens for Amazon MSK are signed with the credentials that AWS finds."
         ),
     ] = {}
+
+    @field_validator("settings")
+    @classmethod
+    def _ours_are_ours(cls, settings: dict[str, str]) -> dict[str, str]:
+        for name in settings:
+            if name in ("bootstrap.servers", "metadata.broker.list"):
+                message = f"`{name}` is said by `servers`"
+                raise ValueError(message, "write servers: broker-1:9092,broker-2:9092")
+            if name in _DECIDED:
+                message = f"`{name}` cannot be set: that nothing is lost or doubled hangs on it"
+                raise ValueError(message, "remove it")
+        return settings
 
 
 class Registry(Keys):

@@ -14,7 +14,7 @@ from pathlib import Path
 from catchment import settings
 from catchment.contract import Contract
 from catchment.errors import Problem
-from catchment.naming import SCHEMAS, did_you_mean, is_name
+from catchment.naming import SCHEMAS, did_you_mean, is_name, nearest
 from catchment.reading.contracts import Contracts
 from catchment.reading.documents import Findings, Node, Place, shorten
 
@@ -185,10 +185,20 @@ def _content(reading: Reading, file: str, at: Place, table: str) -> bytes | None
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         message = f"contract {shorten(file)} {'is not there' if missing else 'cannot be read'}"
-        near = did_you_mean(path.name, listing(path.parent, (".yaml", ".yml")))
+        near = _nearest_contract(reading, path, table)
         cure = near or f"write it{_proposed(reading, table)}, or name another with contract:"
         reading.findings.error(at, message, cure=cure, key=f"silver.{table}")
         return None
+
+
+def _nearest_contract(reading: Reading, path: Path, table: str) -> str | None:
+    """What may be meant. The ending that all contracts have makes none of them alike, and one that another table has is
+    hardly the one."""
+    others = {other: node for other, node in reading.section("silver").items() if other != table and node.is_mapping}
+    taken = {Path(node.string("contract") or f"{other}.odcs.yaml").name for other, node in others.items()}
+    known = {name.partition(".")[0]: name for name in listing(path.parent, (".yaml", ".yml")) if name not in taken}
+    near = nearest(path.name.partition(".")[0], list(known))
+    return None if near is None else f"did you mean `{known[near]}`?"
 
 
 def _proposed(reading: Reading, table: str) -> str:

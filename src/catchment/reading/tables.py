@@ -71,11 +71,15 @@ def _streams(sources: Mapping[str, Node]) -> dict[str, _Stream]:
 def _stream(source: Node, stream: Node) -> _Stream:
     """As its model tells; as its key `full` does where it has mistakes."""
     keys = KINDS.get(source.string("type") or "")
+    model = None if keys is None else stream_keys(keys)
+    takes = frozenset() if model is None else frozenset(model.model_fields)
     try:
-        found = None if keys is None else stream_keys(keys).model_validate(stream.plain())
+        found = None if model is None else model.model_validate(stream.plain())
     except ValidationError:
-        return _Stream(stream, _is(stream, "full", True), changes=False)
-    return _Stream(stream, found is not None and found.is_whole, found is not None and found.brings_changes)
+        return _Stream(stream, _is(stream, "full", True), changes=False, takes=takes)
+    return _Stream(
+        stream, found is not None and found.is_whole, found is not None and found.brings_changes, takes=takes
+    )
 
 
 def _is(node: Node, key: str, value: object) -> bool:
@@ -85,11 +89,18 @@ def _is(node: Node, key: str, value: object) -> bool:
 
 @dataclass(frozen=True)
 class _Stream:
-    """A stream as its source declares it."""
+    """A stream as its source declares it; `takes` are the keys that streams of its type may have."""
 
     node: Node
     full: bool
     changes: bool
+    takes: frozenset[str] = frozenset()
+
+    def made_whole(self, name: str) -> str | None:
+        """How it would arrive whole each time, None where no key makes it so."""
+        if "full" in self.takes:
+            return f"add full: true to {name}"
+        return f"remove cursor from {name}" if "cursor" in self.node.entries() else None
 
 
 @dataclass(frozen=True)
@@ -193,12 +204,12 @@ def _mode(table: _Table) -> None:
     if mode in _KEYED and contract is not None and not contract.key:
         cure = f"add primaryKey: true to a column in {contract.file}"
         table.error(table.places("mode"), f"mode {mode} needs a key, and the contract has none", cure, "mode")
+    found = [table.known[stream.value] for stream in table.streams if stream.value in table.known]
+    whole = ", or full: true at the stream" if any("full" in stream.takes for stream in found) else ""
     missing = {
         "window": [("event_time", "event_time: <a timestamp column>"), ("lateness", "lateness: 2 days")],
         "delete_insert": [("slice", "slice: [<a column>]")],
-        "history": []
-        if table.is_full or table.changes
-        else [("latest_by", "latest_by: <a timestamp column>, or full: true at the stream")],
+        "history": [] if table.is_full or table.changes else [("latest_by", f"latest_by: <a timestamp column>{whole}")],
     }.get(mode, [])
     for key, example in missing:
         if key not in table.node.entries():
@@ -215,15 +226,19 @@ def _needs(table: _Table) -> None:
             message = f"mode {mode} over several streams needs latest_by: rows of two streams have no order of arrival"
             table.error(at, message, "add latest_by: <a column>", "from")
     for stream in table.streams:
-        if stream.value not in table.known:
-            continue
+        if stream.value not in table.known or table.known[stream.value].changes:
+            continue  # of changes `_changes` tells which modes there are
         full, declared = table.full(stream), table.known[stream.value].node
         if mode == "replace" and not full:
             message = f"mode replace needs a stream that arrives whole, and {stream.value} does not"
-            table.error(stream, message, f"add full: true to {stream.value}, or write mode: merge", "from")
+            way = table.known[stream.value].made_whole(stream.value)
+            table.error(stream, message, "write mode: merge" if way is None else f"{way}, or write mode: merge", "from")
         if mode == "delete_insert" and not full and not _is(declared, "load_per_file", True):
-            message = f"mode delete_insert replaces slices arrival by arrival, and {stream.value} lands files together"
-            table.error(stream, message, f"add load_per_file: true to {stream.value}", "from")
+            by_file = "load_per_file" in table.known[stream.value].takes
+            lands = "lands files together" if by_file else "has no arrivals that hold one whole"
+            message = f"mode delete_insert replaces slices arrival by arrival, and {stream.value} {lands}"
+            cure = f"add load_per_file: true to {stream.value}" if by_file else "write mode: merge"
+            table.error(stream, message, cure, "from")
         if mode in ("append", "window") and _is(declared, "changed", "reload"):
             kept = "both" if mode == "append" else "the older ones"
             message = f"changed: reload brings rows of {stream.value} again, and mode {mode} would keep {kept}"

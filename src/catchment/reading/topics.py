@@ -49,7 +49,7 @@ def _schema(reading: Reading, source: str, key: str, stream: Node) -> None:
 
 def _shards(reading: Reading, key: str, topic: str, shards: Node | None) -> None:
     """A shard whose number no partition reaches lands nothing. Later there can be more partitions, never fewer shards:
-    whoever has landed in too many could not go back."""
+    whichever shard lands first notes how many there are."""
     declared = reading.section("topics").get(topic)
     if shards is None or declared is None:
         return
@@ -60,7 +60,8 @@ def _shards(reading: Reading, key: str, topic: str, shards: Node | None) -> None
             f"{shards.value} shards of a topic that is declared with {partitions}"
             f" partition{'' if partitions == 1 else 's'}: those from number {partitions} on land nothing"
         )
-        cure = f"write partitions: {shards.value} at topics.{topic}, or shards: {partitions} while no more have landed"
+        fewer = f"shards: {partitions} before any of it has landed"
+        cure = f"write partitions: {shards.value} at topics.{topic}, or {fewer}"
         reading.findings.warning(shards, message, cure=cure, key=f"{key}.shards")
 
 

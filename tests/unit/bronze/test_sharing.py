@@ -174,6 +174,14 @@ def test_fewer_shards_are_refused_wherever_rows_would_be_missed(shop: Path) -> N
     assert "landed in 2 shards, and the project says 1" in str(ended.cause)
 
 
+def test_shards_that_never_landed_count_once_another_has(shop: Path) -> None:
+    """What the warning says of them: fewer is possible before any has landed."""
+    send(shop, *range(5))
+    assert Process(written(shop, 5)).land(0)
+    with pytest.raises(ConfigError, match="is landed in 5 shards, and the project says 2"):
+        Process(written(shop, 2)).land(0)
+
+
 def test_a_shard_goes_not_back_to_when_there_were_fewer(shop: Path) -> None:
     first = Process(load_project(shop))
     send(shop, *range(10))
@@ -320,7 +328,7 @@ def test_a_shard_for_which_there_is_no_partition_says_so(shop: Path) -> None:
         (told,) = process.heard.of(Noticed)
         assert told.message == (
             "nothing lands in this one of 7 shards, because topic events has 5 partitions; write partitions: 7 for it"
-            " under topics, or shards: 5 while no more have landed"
+            " under topics, or shards: 5 before any of it has landed"
         )
         assert process.connected.lake.list("bronze") == []
     project = written(shop, 7)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import catchment
-from catchment.check import check_project, layer_rules
+from catchment.check import check_project, gold_sources, layer_rules
 from catchment.connected import Connected
 from catchment.errors import Problem, ProjectProblems
 from catchment.events import Event
@@ -147,6 +147,29 @@ def test_gold_that_breaks_a_rule_is_not_published(folder: Path) -> None:
     check(folder, f"{MAPPED}, lint: warn")
     assert crash.run_until(folder).outcome == "done"
     assert catchment.open(folder).status().gold.build is not None
+
+
+def test_a_table_that_catchment_yaml_does_not_have_is_told_where_gold_reads_it(folder: Path) -> None:
+    (folder / "catchment.yaml").write_text(PROJECT.replace("GOLD", MAPPED))
+    assert check_project(folder, [gold_sources]) == []
+    model = folder / "gold/models/marts/gone.sql"
+    model.write_text("{#\n  silver.oders was here\n#}\nselect 1 as one\nfrom {{ source('silver', 'oders') }}\n")
+    test = folder / "gold/tests/other.sql"
+    test.parent.mkdir(exist_ok=True)
+    test.write_text("select * from {{ source('silver', 'removed') }}, {{ source('raw', 'removed') }}\n")
+    try:
+        told = [str(problem) for problem in check_project(folder, [gold_sources])]
+    finally:
+        model.unlink()
+        test.unlink()
+    assert told == [
+        "gold/models/marts/gone.sql:5  reads silver.oders, and catchment.yaml has no such table under silver;"
+        " write it there, or remove what reads it; did you mean `orders`?",
+        "gold/tests/other.sql:1  reads silver.removed, and catchment.yaml has no such table under silver;"
+        " write it there, or remove what reads it",
+        "gold/tests/other.sql:1  reads source raw.removed, and no silver table in catchment.yaml is called so;"
+        " say which it is in catchment.yaml: `gold: {sources: {raw.removed: silver.…}}`",
+    ]
 
 
 def test_without_dbt_check_says_that_the_rules_were_not_held(folder: Path) -> None:

@@ -25,6 +25,9 @@ class Keys(BaseModel):
     # Keys that a run never needs, so that references in them are not resolved for it.
     late: ClassVar[frozenset[str]] = frozenset()
 
+    # Keys that hold addresses of servers, which are no secrets; whoever cannot reach one wants to read it.
+    addresses: ClassVar[frozenset[str]] = frozenset()
+
     # A source as it may stand below `sources` in catchment.yaml, for people.
     example: ClassVar[str] = ""
 
@@ -108,6 +111,11 @@ class SourceKeys(Keys):
     @classmethod
     def _every(cls, text: str | None) -> str | None:
         return None if text is None else length(text, "every: 30s")
+
+    def spared(self, streams: Iterable[str]) -> frozenset[str]:
+        """Keys of its own that nobody needs who reads these streams alone: what they refer to may be known to others
+        only. The source has to do without them."""
+        return frozenset()
 
     if TYPE_CHECKING:
         type: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -160,6 +161,11 @@ clicks:
         if isinstance(self.connector, DebeziumPostgres | DebeziumMongo | Jdbc):
             _prefixed(self.connector, by_connect)
         return self
+
+    def spared(self, streams: Iterable[str]) -> frozenset[str]:
+        """The connector, where none of them comes by it."""
+        by_connect = any(self.streams[name].via is not None for name in streams)
+        return frozenset() if by_connect else frozenset({"connector"})
 
 
 def _prefixed(connector: DebeziumPostgres | DebeziumMongo | Jdbc, streams: dict[str, TopicStream]) -> None:

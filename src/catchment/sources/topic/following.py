@@ -372,7 +372,7 @@ class Following:
 def left_out(topic: str, shards: int, partitions: int) -> tuple[str, str]:
     """What is to be said of a shard whose number is greater than that of any partition, and the cure."""
     some = f"{partitions:,} partition{'' if partitions == 1 else 's'}"
-    cure = f"write partitions: {shards} for it under topics, or shards: {partitions} while no more have landed"
+    cure = f"write partitions: {shards} for it under topics, or shards: {partitions} before any of it has landed"
     return f"nothing lands in this one of {shards} shards, because topic {topic} has {some}", cure
 
 

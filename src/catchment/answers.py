@@ -186,13 +186,14 @@ class PublishedStatus:
 @dataclass(frozen=True)
 class MetricStanding:
     """A live figure, and how many commits of its silver table it is behind: None where it has to be fed anew. With
-    `reset` it was fed before, and the figures of then are served."""
+    `reset` it was fed before, and the figures of then are served; one that is not `declared` is only in the store."""
 
     metric: str
     table: str
     behind: int | None
     differences: Sequence[str] = ()
     reset: bool = False
+    declared: bool = True
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,31 @@ def layer_rules(project: Project) -> list[Problem]:
         return [Problem(file, words, line=int(line) if line.isdigit() else None, cure=error.hint)]
 
 
+def gold_sources(project: Project) -> list[Problem]:
+    """What gold reads and catchment.yaml does not have, told where it is read; a run would find it in gold only."""
+    from catchment.connected import Connected
+    from catchment.gold.sources import SILVER, sources
+
+    if project.gold is None:
+        return []
+    found = sources(Connected.of(project).dbt, project.silver)
+    absent = {f"{SILVER}.{name}": name for name in found.tables - set(project.silver)}
+    problems = []
+    for source, (file, line) in found.places.items():
+        if source not in absent and source not in found.unknown:
+            continue
+        if source in absent:
+            message = f"reads {source}, and catchment.yaml has no such table under silver"
+            near = did_you_mean(absent[source], project.silver)
+            cure = "write it there, or remove what reads it" + ("" if near is None else f"; {near}")
+        else:
+            message = f"reads source {source}, and no silver table in catchment.yaml is called so"
+            cure = f"say which it is in catchment.yaml: `gold: {{sources: {{{source}: silver.…}}}}`"
+        place = (Path(project.gold.dbt) / file).as_posix()
+        problems.append(Problem(place, message, line=line, key="gold", cure=cure))
+    return problems
+
+
 def metrics(project: Project) -> list[Problem]:
     """Where an expression of a live figure does not fit the types of its columns: an error, and a warning where only
     some texts do not. Reads no row."""
@@ -78,6 +103,23 @@ def metrics(project: Project) -> list[Problem]:
             node = None if node is None else node.get(key)
         tell = findings.error if one.always else findings.warning
         tell(node, one.message, cure=one.cure, key=f"live.{one.metric}.{one.key}")
+    return findings.problems
+
+
+def live_stores(project: Project) -> list[Problem]:
+    """Where two targets keep live figures in one store, which would be those of one of them."""
+    if not project.live:
+        return []
+    from catchment.figures.places import shared
+
+    findings, root = Findings(FILE), _root(project.folder)
+    for target, other in shared(project):
+        node = root
+        for key in ("targets", target, "live", "url"):
+            node = None if node is None else node.get(key)
+        message = f"target `{other}` keeps its live figures in the same database"
+        cure = "name another database for one of them: each target has a store of its own"
+        findings.error(node, message, cure=cure, key=f"targets.{target}.live.url")
     return findings.problems
 
 

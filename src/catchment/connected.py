@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from catchment import naming, registry
 from catchment.errors import ConfigError
+from catchment.metric import Owner
 from catchment.project import Project, memory_bytes
 from catchment.reading.declaration import Target
 from catchment.reading.durations import seconds
@@ -61,9 +62,9 @@ class Connected:
     def _value(self, text: str, key: str) -> str:
         return self._outside(text, f"targets.{self.target_name}.{key}")
 
-    def _outside(self, text: str, place: str) -> str:
+    def _outside(self, text: str, place: str, *, address: bool = False) -> str:
         """The text with its references resolved; raises ConfigError where nothing is left, for a path that is none."""
-        value = resolve(text, self.project.folder, place=place)
+        value = resolve(text, self.project.folder, place=place, address=address)
         if not value.strip():
             message = f"{place}: {text} is empty"
             raise ConfigError(message, hint="give it a value")
@@ -131,11 +132,12 @@ class Connected:
         """A source with its streams, or with the one that is asked for and those it needs; references are resolved."""
         settings = self.project.sources[name]
         kind = registry.implementation("sources", settings.type)
-        told = {key: getattr(settings, key) for key in type(settings).model_fields if key not in _OURS}
         wanted = list(settings.streams) if only is None else [only]
         for stream in wanted:
             wanted += [beside for beside in settings.streams[stream].beside if beside not in wanted]
         chosen = {stream: settings.streams[stream] for stream in wanted}
+        spared = settings.spared(wanted).union(_OURS)
+        told = {key: getattr(settings, key) for key in type(settings).model_fields if key not in spared}
         source: Source = kind(
             name=name,
             streams=self._resolved(chosen, f"sources.{name}.streams"),
@@ -161,7 +163,12 @@ class Connected:
             return [self._resolved(item, place) for item in value]
         if isinstance(value, Keys):
             told = {key: getattr(value, key) for key in type(value).model_fields if key not in value.late}
-            return value.model_copy(update=self._resolved(told, place))
+            shown = {
+                key: self._outside(told.pop(key), f"{place}.{key}", address=True)
+                for key in value.addresses
+                if isinstance(told.get(key), str) and has_references(told[key])
+            }
+            return value.model_copy(update={**self._resolved(told, place), **shown})
         return value
 
     def mark(self, feed: str) -> str | None:
@@ -274,14 +281,19 @@ class Connected:
         """Where the target keeps live figures; an environment has its own."""
         declared = self.target.live
         place, environment = f"targets.{self.target_name}.live", self.environment
+        owner = Owner(self.project.name, self.target_name)
         if declared is None or isinstance(declared, str):
             folder = self.project.folder / "warehouse" / self.target_name / "live"
             limits = {"memory_limit": f"{self.memory}B", "threads": self.target.threads}
-            local: LiveStore = registry.implementation("stores", self.live_type)(folder, reached=self.reached, **limits)
+            local: LiveStore = registry.implementation("stores", self.live_type)(
+                folder, owner=owner, reached=self.reached, **limits
+            )
             return local
         told = self._resolved(declared, place)
         suffix = "" if environment is None else f"_{environment}"
-        store: LiveStore = registry.implementation("stores", told.type)(told.url, suffix=suffix, reached=self.reached)
+        store: LiveStore = registry.implementation("stores", told.type)(
+            told.url, suffix=suffix, owner=owner, reached=self.reached
+        )
         return store
 
     @property

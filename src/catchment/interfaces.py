@@ -606,8 +606,9 @@ class LiveStore(ABC):
         """A reading statement; metrics are views in schema `live`. Raises ConfigError with the store's own words."""
 
     @abstractmethod
-    def statements(self, live: Live) -> Sequence[str]:
-        """The store's own SQL of every metric that is served, for people."""
+    def statements(self, live: Live, columns: Mapping[str, pa.Schema]) -> Sequence[str]:
+        """The store's own SQL of all that it is made of once these metrics are applied and fed, for people; `columns`
+        are those of each feed's rows. Nothing is changed, and no secret told."""
 
     @abstractmethod
     def close(self) -> None:

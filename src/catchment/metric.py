@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +84,11 @@ class Metric:
         """The columns of the figures by which they are told apart."""
         return (*((WINDOW,) if self.every_s is not None else ()), *self.by)
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with everything that decides what is counted."""
+        return _fingerprint({name: value for name, value in asdict(self).items() if name != "told"})
+
 
 @dataclass(frozen=True)
 class Through:
@@ -125,9 +130,20 @@ class LiveFeed:
     @property
     def fingerprint(self) -> str:
         """Changes with everything that decides what is kept."""
-        told = {name: value for name, value in asdict(self).items() if name != "through" or value is not None}
-        text = json.dumps(told, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _fingerprint(
+            {name: value for name, value in asdict(self).items() if name != "through" or value is not None}
+        )
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose figures a store keeps: a target of a project, with its environment (`local@mine`)."""
+
+    project: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"target {self.target} of project {self.project}"
 
 
 @dataclass(frozen=True)
@@ -136,6 +152,11 @@ class Live:
 
     metrics: Mapping[str, Metric]
     feeds: Mapping[str, LiveFeed]
+
+
+def _fingerprint(told: Mapping[str, Any]) -> str:
+    text = json.dumps(told, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def parsed(text: str) -> Parsed:
@@ -237,10 +258,20 @@ def figures(metric: Metric, rows: str, *, whole: Collection[str] = (), since: st
     if since is not None:
         chosen.append(f"{at} >= {since}")
     shown = [f"{at} AS {WINDOW}"] if metric.every_s is not None else []
-    sql = f"SELECT {', '.join([*shown, *(quoted(name) for name in metric.by), *listed])} FROM {rows}"
+    return laid_out([*shown, *(quoted(name) for name in metric.by), *listed], rows, chosen, grouped)
+
+
+def laid_out(shown: Sequence[str], rows: str, chosen: Sequence[str], grouped: Sequence[str]) -> str:
+    """A query of figures as people like to read it."""
+    sql = f"SELECT{listing(shown)}\nFROM {rows}"
     if chosen:
-        sql += f" WHERE {' AND '.join(chosen)}"
-    return f"{sql} GROUP BY {', '.join(grouped)}" if grouped else sql
+        sql += "\nWHERE " + "\n  AND ".join(chosen)
+    return f"{sql}\nGROUP BY {', '.join(grouped)}" if grouped else sql
+
+
+def listing(columns: Sequence[str]) -> str:
+    """One a line."""
+    return ",".join(f"\n    {column}" for column in columns)
 
 
 def _figure(measure: Measure, whole: Collection[str]) -> str:

@@ -275,11 +275,13 @@ class Token:
 
 @dataclass(frozen=True)
 class LiveDifference:
-    """What applying metrics to a live store would do to a metric, or to a silver table's rows there (`anew`)."""
+    """What applying metrics to a live store would do to a metric over a silver table (its bare name), or to the table's
+    rows there (`anew`)."""
 
     name: str
     kind: Literal["add", "change", "remove", "anew"]
     words: str
+    table: str
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,9 @@ def live_figures(connected: Connected) -> LiveStatus | None:
         found = standing.status(connected, topics=False)
     except (CatchmentError, OSError) as error:
         return LiveStatus(store, problem=in_short(error, "live figures"))
-    told = [MetricStanding(one.metric, one.table, one.behind, one.differences, one.reset) for one in found]
+    told = [
+        MetricStanding(one.metric, one.table, one.behind, one.differences, one.reset, one.declared) for one in found
+    ]
     return LiveStatus(store, told)
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.option(
     "--connect",
     is_flag=True,
-    help="Then ask every source, all at the same time and for at most 30 seconds: can each of its streams be read?",
+    help="Then ask every source and the live store, all at the same time and for at most 30 seconds: can each stream be"
+    " read?",
 )
 @target_option
 @json_option
@@ -31,16 +32,16 @@ def check(invocation: Invocation, connect: bool, target: str | None, as_json: bo
     Reads catchment.yaml and the contracts, rehearses every table's expressions and refine function on empty frames,
     has dbt compile gold's models where they changed and holds them to the rules of their layers, and names each
     mistake with its file, line and cure. Warnings alone are no failure. With --connect, sources are asked where
-    nothing is wrong with the project itself, and nothing is written.
+    nothing is wrong with the project itself, the live store where there are figures for it, and nothing is written.
     """
-    from catchment.check import check_project, layer_rules, metrics
+    from catchment.check import check_project, gold_sources, layer_rules, live_stores, metrics
     from catchment.inspect import rehearsals
     from catchment.reading.declaration import FILE
 
     folder = invocation.folder()
     found_there = (folder / FILE).exists()
     try:
-        problems = list(check_project(folder, [rehearsals, metrics, layer_rules]))
+        problems = list(check_project(folder, [rehearsals, metrics, live_stores, gold_sources, layer_rules]))
     except ProjectProblems as found:
         problems = list(found.problems)
     except ConfigError as found:
@@ -61,11 +62,11 @@ def check(invocation: Invocation, connect: bool, target: str | None, as_json: bo
 def _found(folder: Path, target: str | None, *, connect: bool) -> list[Finding]:
     """Raises ConfigError for a target that is not there, whether anything is asked or not."""
     from catchment.connected import Connected
-    from catchment.probing import probe_sources
+    from catchment.probing import probe
     from catchment.project import load_project
 
     connected = Connected.of(load_project(folder), target)
-    return probe_sources(connected) if connect else []
+    return probe(connected) if connect else []
 
 
 def as_value(problems: list[Problem], found: list[Finding] | None) -> dict[str, object]:
@@ -79,6 +80,9 @@ def connect_lines(found: list[Finding]) -> list[str]:
     """One line a finding, the cure below it, and how many streams were found in order."""
     if not found:
         return ["No source to connect to."]
+    from catchment.probing import is_live_store
+
+    streams = sum(1 for one in found if not is_live_store(one))
     rows = aligned([(one.feed, one.severity, one.message) for one in found])
     told = []
     for one, row in zip(found, rows, strict=True):
@@ -86,7 +90,8 @@ def connect_lines(found: list[Finding]) -> list[str]:
     errors = sum(1 for one in found if one.severity == "error")
     warnings = sum(1 for one in found if one.severity == "warning")
     if not errors and not warnings:
-        return [*told, f"All {plural(len(found), 'stream')} can be read. Nothing was written."]
+        also = "" if streams == len(found) else ", and the live store answers"
+        return [*told, f"All {plural(streams, 'stream')} can be read{also}. Nothing was written."]
     counts = ", ".join(plural(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
     return [*told, f"{counts} outside. Nothing was written."]
 

@@ -32,7 +32,7 @@ def live() -> None:
 
 @live.command("apply", epilog=examples("catchment live apply", "catchment live apply --yes"))
 @click.option("--yes", is_flag=True, help="Make it so; without it differences are shown only.")
-@click.option("--sql", "as_sql", is_flag=True, help="Print the store's own SQL of every metric that is served.")
+@click.option("--sql", "as_sql", is_flag=True, help="Print the SQL of the whole store as it is to be.")
 @target_option
 @json_option
 @click.pass_obj
@@ -45,14 +45,17 @@ def apply(invocation: Invocation, yes: bool, as_sql: bool, target: str | None, a
 
     connected = _connected(invocation, target)
     found = feeder.apply(connected, do=yes)
+    told = [{"name": one.name, "kind": one.kind, "words": one.words} for one in found]
+    statements = standing.statements(connected) if as_sql else []
     if as_json:
-        out_json([{"name": one.name, "kind": one.kind, "words": one.words} for one in found])
-    for one in () if as_json else found:
-        name = one.name if one.kind == "anew" else f"live.{one.name}"
-        out(f"{_SIGNS[one.kind]} {name}   {one.words}")
-    if as_sql:
-        for statement in standing.statements(connected):
-            out(f"{statement};")
+        out_json({"differences": told, "statements": statements} if as_sql else told)
+    else:
+        for one in found:
+            name = one.name if one.kind == "anew" else f"live.{one.name}"
+            line = f"{_SIGNS[one.kind]} {name}   {one.words}"
+            out(f"-- {' '.join(line.splitlines())}" if as_sql else line)
+        for statement in statements:
+            out(f"\n{statement};")
     if not found:
         note("The live store is as the project says.")
     elif not yes:
@@ -160,12 +163,12 @@ def status(invocation: Invocation, target: str | None, as_json: bool) -> None:
 def as_value(one: MetricStatus) -> dict[str, Any]:
     """One metric of `live status --json`."""
     told = {"metric": one.metric, "table": one.table, "behind": one.behind, "differences": list(one.differences)}
-    told["reset"] = one.reset
+    told |= {"reset": one.reset, "declared": one.declared}
     return told | ({} if one.lag is None else {"lag": one.lag, "trouble": one.trouble})
 
 
 def _cells(one: MetricStatus) -> tuple[str, str, str, str]:
-    behind = figures_behind(one.behind, reset=one.reset)
+    behind = figures_behind(one.behind, reset=one.reset) if one.declared else "no longer declared"
     return f"live.{one.metric}", one.table, behind, "-" if one.lag is None else f"{one.lag:,}"
 
 

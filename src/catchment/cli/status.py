@@ -129,7 +129,7 @@ def _live(found: LiveStatus | None) -> list[str]:
         (
             f"live.{one.metric}",
             one.table,
-            figures_behind(one.behind, reset=one.reset),
+            figures_behind(one.behind, reset=one.reset) if one.declared else "no longer declared",
         )
         for one in found.metrics
     ]

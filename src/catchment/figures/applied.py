@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ def live_of(connected: Connected) -> Live:
         message = f"{place}: through: topic needs a broker that ClickHouse can read from, and this target's is {broker}"
         raise ConfigError(message, hint="write broker: {type: kafka, servers: …} at the target, or through: insert")
     folder = connected.project.folder
-    servers = resolve(broker.servers if own is None else own, folder, place=f"{place}.broker")
+    servers = resolve(broker.servers if own is None else own, folder, place=f"{place}.broker", address=True)
     settings = {key: resolve(value, folder, place=f"{place}.broker") for key, value in broker.settings.items()}
     feeds = {}
     for name, feed in connected.live.feeds.items():
@@ -82,6 +82,19 @@ def misfits(connected: Connected, metrics: Collection[str] | None = None) -> lis
     finally:
         engine.close()
     return found
+
+
+def columns(connected: Connected) -> Mapping[str, pa.Schema]:
+    """The columns that each feed of the live store has, told from the contracts; reads no row."""
+    from catchment.live.feeding import columns_of
+    from catchment.silver.rows import silver_schema
+
+    engine = connected.engine()
+    try:
+        feeds = connected.live.feeds
+        return {name: columns_of(feed, silver_schema(connected.silver(name)), engine) for name, feed in feeds.items()}
+    finally:
+        engine.close()
 
 
 def edited(connected: Connected) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import time
@@ -30,19 +31,19 @@ _FED_BY_ONE_ENGINE = 100
 
 def apply(connected: Connected, *, do: bool) -> Sequence[LiveDifference]:
     """What of the live store is not as the project says; with `do` it is made so, and rows are taken where they are
-    needed anew. Raises ConfigError where nothing is declared under `live`."""
-    refuse_none(connected)
+    needed anew. Raises ConfigError where nothing is declared under `live`, and nothing of before is left to remove."""
     store, live = connected.live_store, live_of(connected)
     try:
-        if not do:
-            return store.apply(live, "show")
-        with alone(connected):
+        with alone(connected) if do else contextlib.nullcontext():
             found = store.apply(live, "show")
-            if found:
+            if not found:
+                refuse_none(connected)
+            elif do:
                 make_so(connected, live, found)
     finally:
         store.close()
-    feed_once(connected)
+    if do and live.metrics:
+        feed_once(connected)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from catchment import naming
 from catchment.connected import Connected
 from catchment.errors import CatchmentError, ConfigError
-from catchment.figures.applied import live_of, refuse_none
+from catchment.figures.applied import columns, live_of, refuse_none
 from catchment.figures.feeder import taking_of
 from catchment.live.serving import Newest, shown
 from catchment.live.showing import document
@@ -28,7 +28,8 @@ class MetricStatus:
     the project says something else by now. With `reset` it was fed before, and the figures of then are served.
 
     Where a topic brings its rows, `lag` are the messages that are not taken yet, with the marks of their transactions,
-    and `trouble` is what the store has lately met with when it read them.
+    and `trouble` is what the store has lately met with when it read them. One that is not `declared` is only in the
+    store, as it was.
     """
 
     metric: str
@@ -38,21 +39,28 @@ class MetricStatus:
     lag: int | None = None
     trouble: str | None = None
     reset: bool = False
+    declared: bool = True
 
 
 def status(connected: Connected, *, topics: bool = True) -> list[MetricStatus]:
-    """How every metric stands, with `topics` also what lies in them before the store. Reads no rows. Raises ConfigError
-    where nothing is declared."""
-    refuse_none(connected)
+    """How every metric stands, those that are only in the store last; with `topics` also what lies in them before the
+    store. Reads no rows. Raises ConfigError where nothing is declared, and nothing of before is left."""
     store, live = connected.live_store, live_of(connected)
     try:
         said = store.apply(live, "show")
+        if not said:
+            refuse_none(connected)
         behind = {name: _behind(connected, feed) for name, feed in live.feeds.items()}
         lags = {name: _topic(connected, feed) if topics else (None, None) for name, feed in live.feeds.items()}
         reset = {name for name, metric in live.metrics.items() if behind[metric.feed] is None and is_there(store, name)}
     finally:
         store.close()
-    return [
+    left = [
+        MetricStatus(one.name, str(naming.silver_table(one.table)), None, (one.words,), reset=True, declared=False)
+        for one in said
+        if one.kind == "remove"
+    ]
+    declared = [
         MetricStatus(
             name,
             str(naming.silver_table(metric.feed)),
@@ -63,6 +71,7 @@ def status(connected: Connected, *, topics: bool = True) -> list[MetricStatus]:
         )
         for name, metric in live.metrics.items()
     ]
+    return declared + left
 
 
 def _topic(connected: Connected, feed: LiveFeed) -> tuple[int | None, str | None]:
@@ -102,9 +111,9 @@ def is_there(store: LiveStore, metric: str) -> bool:
 
 
 def statements(connected: Connected) -> Sequence[str]:
-    """The store's own SQL of every metric that is served."""
+    """The store's own SQL of all that it is made of, as it is once the project's metrics are applied and fed."""
     try:
-        return connected.live_store.statements(live_of(connected))
+        return connected.live_store.statements(live_of(connected), columns(connected))
     finally:
         connected.live_store.close()
 

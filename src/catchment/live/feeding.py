@@ -8,7 +8,7 @@ where nobody knows any more, all rows are taken anew.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -178,7 +178,7 @@ class Feeding:
             "_row": "CAST(l._row AS BIGINT)",
             "_rank": "CAST(0 AS INTEGER)",
             DELETED: "TRUE",
-            EXPIRES: self._expires("NULL"),
+            EXPIRES: _expires(self.feed, "NULL", self.now.at),
         }
         listed = [keyed, *(f"{sql} AS {name}" for name, sql in ours.items() if name not in self.feed.key)]
         return self._query(f"SELECT {', '.join(listed)} FROM l ANTI JOIN c ON {same}", l=left, c=came)
@@ -257,33 +257,43 @@ class Feeding:
         return self._query(self._select(), rows=self._query(of_keys, whole=whole, new=new))
 
     def _select(self) -> str:
-        hidden = HIDDEN in self.silver.schema().names
-        keyed = {name: quoted(name) for name in self.feed.key}
-        listed = {**keyed, **self.feed.columns, **self._ours(hidden=hidden)}
-        return f"SELECT {', '.join(f'{sql} AS {quoted(name)}' for name, sql in listed.items())} FROM rows"
+        return _selected(self.feed, self.silver.schema().names, self._generation, self.now.at)
 
-    def _ours(self, *, hidden: bool) -> dict[str, str]:
-        """What tells the newest of several rows of a key, whether it is gone, and when it may be forgotten."""
-        feed = self.feed
-        ranked = " ".join(f"WHEN {literal(name)} THEN {place}" for place, name in enumerate(sorted(feed.streams)))
-        latest = str(self._generation) if feed.latest is None else feed.latest
-        return {
-            "_latest": f"COALESCE(CAST({latest} AS BIGINT), -9223372036854775807)",
-            "_load": "CAST(_load AS BIGINT)",
-            "_row": "CAST(_row AS BIGINT)",
-            "_rank": f"CAST(_shard * 256 + CASE _stream {ranked} ELSE 255 END AS INTEGER)",
-            DELETED: f"CAST({f'{HIDDEN} IS NOT NULL' if hidden else 'FALSE'} AS BOOLEAN)",
-            EXPIRES: self._expires(feed.moment),
-        }
 
-    def _expires(self, moment: str | None) -> str:
-        """Kept from when it happened, and from when it came, so that no version of a key goes before an older one."""
-        if moment is None or self.feed.keep_s is None:
-            return f"CAST({_NEVER} AS TIMESTAMP_S)"
-        came = f"CAST({literal(self.now.at)} AS TIMESTAMPTZ)"
-        at = f"greatest({came}, {moment})"
-        latest = f"least({at} + INTERVAL {self.feed.keep_s} SECOND, {_NEVER})"
-        return f"CAST(CAST({latest} AS TIMESTAMP) AS TIMESTAMP_S)"
+def columns_of(feed: LiveFeed, silver: pa.Schema, engine: Engine[Any]) -> pa.Schema:
+    """The columns of the rows that a store is given, over silver rows of that schema. Reads no row."""
+    sql = _selected(feed, silver.names, 0, "1970-01-01T00:00:00+00:00")
+    return engine.schema(engine.query(_parsed(sql), {"rows": engine.frame(silver.empty_table())}))
+
+
+def _selected(feed: LiveFeed, silver: Sequence[str], generation: int, at: str) -> str:
+    """Rows of silver as a store is given them, by the commit that it will then have heard of."""
+    keyed = {name: quoted(name) for name in feed.key}
+    listed = {**keyed, **feed.columns, **_ours(feed, generation, at, hidden=HIDDEN in silver)}
+    return f"SELECT {', '.join(f'{sql} AS {quoted(name)}' for name, sql in listed.items())} FROM rows"
+
+
+def _ours(feed: LiveFeed, generation: int, at: str, *, hidden: bool) -> dict[str, str]:
+    """What tells the newest of several rows of a key, whether it is gone, and when it may be forgotten."""
+    ranked = " ".join(f"WHEN {literal(name)} THEN {place}" for place, name in enumerate(sorted(feed.streams)))
+    latest = str(generation) if feed.latest is None else feed.latest
+    return {
+        "_latest": f"COALESCE(CAST({latest} AS BIGINT), -9223372036854775807)",
+        "_load": "CAST(_load AS BIGINT)",
+        "_row": "CAST(_row AS BIGINT)",
+        "_rank": f"CAST(_shard * 256 + CASE _stream {ranked} ELSE 255 END AS INTEGER)",
+        DELETED: f"CAST({f'{HIDDEN} IS NOT NULL' if hidden else 'FALSE'} AS BOOLEAN)",
+        EXPIRES: _expires(feed, feed.moment, at),
+    }
+
+
+def _expires(feed: LiveFeed, moment: str | None, at: str) -> str:
+    """Kept from when it happened, and from when it came, so that no version of a key goes before an older one."""
+    if moment is None or feed.keep_s is None:
+        return f"CAST({_NEVER} AS TIMESTAMP_S)"
+    came = f"CAST({literal(at)} AS TIMESTAMPTZ)"
+    latest = f"least(greatest({came}, {moment}) + INTERVAL {feed.keep_s} SECOND, {_NEVER})"
+    return f"CAST(CAST({latest} AS TIMESTAMP) AS TIMESTAMP_S)"
 
 
 def _parsed(sql: str) -> Any:

@@ -50,7 +50,8 @@ class TakingStore(Feeds, Protocol):
         ...
 
     def troubles(self, feed: LiveFeed) -> Sequence[str]:
-        """What the store has lately met with when it read the topic, newest first."""
+        """What the store has met with when it read the topic since it last took something, newest first, with the
+        time."""
         ...
 
 

@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,10 @@ import clickhouse_connect
 from clickhouse_connect.driver import exceptions
 
 from catchment.errors import ConfigError, RetryableError
-from catchment.metric import Live, LiveFeed, Metric, Through
+from catchment.metric import LiveFeed, Metric, Owner, Through
 from catchment.naming import LIVE, literal
 from catchment.records import Token
-from catchment.stores.applied import TABLE, AppliedStore, Held, fitting_in, going_on, metrics_in
+from catchment.stores.applied import TABLE, AppliedStore, Held, fitting_in, going_on, metrics_in, table_in
 from catchment.stores.clickhouse_sql import created, figures, quoted
 from catchment.stores.clickhouse_topic import group as group_of
 from catchment.stores.clickhouse_topic import queue, queue_sql, read_columns, taking, taking_sql, without_secrets
@@ -52,14 +53,18 @@ def _silent(_: str) -> None:
 class ClickHouseLiveStore(AppliedStore):
     """`url` is `http://user:password@host:8123/database`, or `https://…`."""
 
-    def __init__(self, url: str, *, suffix: str = "", reached: Callable[[str], None] = _silent) -> None:
+    def __init__(
+        self, url: str, *, suffix: str = "", owner: Owner | None = None, reached: Callable[[str], None] = _silent
+    ) -> None:
         self._parts = urllib.parse.urlsplit(url)
         if self._parts.scheme not in ("http", "https") or not self._parts.hostname or not _has_port(self._parts):
             message = "the address of ClickHouse is none that can be used"
             raise ConfigError(message, hint="write url: http://host:8123/live, with https:// where it is encrypted")
         self._database = (self._parts.path.strip("/") or LIVE) + suffix
+        self._owner = owner
         self._reached = reached
         self._has_state = False
+        self._is_ours = False
         self._newest = 0
 
     def feed(
@@ -71,7 +76,7 @@ class ClickHouseLiveStore(AppliedStore):
         anew: bool = False,
         since: Token | None = None,
     ) -> int:
-        state = self._state()
+        state = self._claimed()
         held = going_on(state, feed, since, anew=anew)
         if anew or held is None:
             return self._feed_anew(feed, rows, token, held, state)
@@ -104,8 +109,7 @@ class ClickHouseLiveStore(AppliedStore):
 
     def _serve(self, feed: str, held: Held, state: Mapping[str, Any]) -> None:
         """Show the rows of the table that the state names, and drop those of the others."""
-        shown = f"SELECT * FROM {self._name(held.table)} FINAL"
-        self._command(f"CREATE OR REPLACE VIEW {self._name(f'{feed}__rows')} AS {shown}")
+        self._command(self._shown(feed, held.table))
         self._reached("live.shown")
         for metric in metrics_in(state, feed):
             self._command(self._view(metric, held))
@@ -117,9 +121,16 @@ class ClickHouseLiveStore(AppliedStore):
         self._remember({f"{TABLE}{feed}": replace(held, served=True).value()})
         self._reached("live.fed")
 
+    def _shown(self, feed: str, table: str) -> str:
+        view = self._name(f"{feed}__rows")
+        return f"CREATE OR REPLACE VIEW {view} AS\nSELECT * FROM {self._name(table)} FINAL"
+
     def query(self, sql: str) -> pa.RecordBatchReader:
         import pyarrow as pa
 
+        if not self._is_ours:
+            self._known()
+            self._is_ours = True  # until it is closed
         with self._telling():
             # The server refuses what is no reading statement; strings are text.
             asked = self._named(sql)
@@ -144,7 +155,7 @@ class ClickHouseLiveStore(AppliedStore):
         if "_client" in self.__dict__:
             self._client.close()
             del self.__dict__["_client"]
-        self._has_state = False
+        self._has_state = self._is_ours = False
 
     @cached_property
     def _client(self) -> Client:
@@ -165,7 +176,7 @@ class ClickHouseLiveStore(AppliedStore):
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        where = f"{self._parts.hostname}:{self._parts.port or 8123}"
+        where = self._server
         try:
             yield
         except exceptions.OperationalError as error:
@@ -174,6 +185,17 @@ class ClickHouseLiveStore(AppliedStore):
         except exceptions.ClickHouseError as error:
             message = f"ClickHouse at {where} refuses: {_first_line(error)}"
             raise ConfigError(message, hint="metrics are views in schema live: catchment live status") from error
+
+    @property
+    def _server(self) -> str:
+        return f"{self._parts.hostname}:{self._parts.port or (8443 if self._parts.scheme == 'https' else 8123)}"
+
+    def _described(self) -> tuple[str, str]:
+        cure = (
+            "name another database in live.url of the target; or, where nobody needs those figures any more, take it"
+            f" over: DROP DATABASE {quoted(self._database)} in ClickHouse, then catchment live feed"
+        )
+        return f"the database {self._database} of ClickHouse at {self._server}", cure
 
     def _name(self, table: str) -> str:
         return f"{quoted(self._database)}.{quoted(table)}"
@@ -205,11 +227,23 @@ class ClickHouseLiveStore(AppliedStore):
         return int(rows.num_rows)
 
     def _prepare(self) -> None:
-        self._command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._database)}")
-        self._command(
+        for statement in self._grounds():
+            self._command(statement)
+
+    def _grounds(self) -> Sequence[str]:
+        return [
+            f"CREATE DATABASE IF NOT EXISTS {quoted(self._database)}",
             f"CREATE TABLE IF NOT EXISTS {self._name(_STATE)} (name String, value String, number UInt64)"
-            " ENGINE = ReplacingMergeTree(number) ORDER BY name"
-        )
+            "\nENGINE = ReplacingMergeTree(number)\nORDER BY name",
+        ]
+
+    def _made(self, state: Mapping[str, Any], feed: LiveFeed, columns: pa.Schema) -> Sequence[str]:
+        table = table_in(state, feed)
+        found = [created(self._name(table), feed, columns), self._shown(feed.name, table)]
+        if feed.through is not None:
+            identity = state.get(_IDENTITY, f"{self._database}-[given by the first feeding]")
+            found += self._taken_by(feed, without_secrets(feed.through), table, identity)
+        return found
 
     def _state(self) -> dict[str, Any]:
         if not self._has_state:
@@ -239,8 +273,14 @@ class ClickHouseLiveStore(AppliedStore):
         self._remember(entries)
 
     def _view(self, metric: Metric, held: Held) -> str:
-        rows = self._name(f"{metric.feed}__rows")
-        return f"CREATE OR REPLACE VIEW {self._name(metric.name)} AS {figures(metric, rows)}"
+        return self._counted(metric)
+
+    def _view_over(self, metric: Metric, columns: pa.Schema) -> str:
+        return self._counted(metric)
+
+    def _counted(self, metric: Metric) -> str:
+        rows, told = self._name(f"{metric.feed}__rows"), literal(f"live.{metric.name} ({metric.fingerprint})")
+        return f"CREATE OR REPLACE VIEW {self._name(metric.name)} AS\n{figures(metric, rows)}\nCOMMENT {told}"
 
     def _dropped_view(self, metric: str) -> str:
         return f"DROP VIEW IF EXISTS {self._name(metric)}"
@@ -258,17 +298,9 @@ class ClickHouseLiveStore(AppliedStore):
 
     # Rows that a topic brings.
 
-    def statements(self, live: Live) -> Sequence[str]:
-        state, found = self._state(), list(super().statements(live))
-        for feed in live.feeds.values():
-            held = fitting_in(state, feed)
-            if held is not None and held.taking and feed.through is not None:
-                found += self._taken_by(feed, without_secrets(feed.through), held, self._identity(state))
-        return found
-
     def group(self, feed: LiveFeed) -> str | None:
         """The consumer group of the feed's rows, None where there are none yet."""
-        state = self._state()
+        state = self._known()
         held = fitting_in(state, feed)
         return None if held is None else group_of(self._identity(state), held.table)
 
@@ -284,23 +316,23 @@ class ClickHouseLiveStore(AppliedStore):
     def take(self, feed: LiveFeed) -> None:
         """Take rows from the feed's topic from now on; twice is once. Raises ConfigError for what cannot be computed
         here as it is elsewhere."""
-        state = self._state()
+        state = self._claimed()
         held = fitting_in(state, feed)
         if held is None or feed.through is None:
             message = f"the live store has no rows of silver.{feed.name} that a topic could go on with"
             raise ConfigError(message, hint="feed them anew: catchment live feed")
-        for statement in self._taken_by(feed, feed.through, held, self._identity(state)):
+        for statement in self._taken_by(feed, feed.through, held.table, self._identity(state)):
             self._command(statement)
         self._reached("live.queued")
         if not held.taking:
             self._remember({f"{TABLE}{feed.name}": replace(held, taking=True).value()})
 
-    def _taken_by(self, feed: LiveFeed, through: Through, held: Held, identity: str) -> Sequence[str]:
-        rows, source = self._name(held.table), self._name(queue(held.table))
-        read, group = read_columns(feed, through), group_of(identity, held.table)
+    def _taken_by(self, feed: LiveFeed, through: Through, table: str, identity: str) -> Sequence[str]:
+        rows, source = self._name(table), self._name(queue(table))
+        read, group = read_columns(feed, through), group_of(identity, table)
         return [
             queue_sql(source, through, read, group),
-            taking_sql(self._name(taking(held.table)), rows, source, feed, through),
+            taking_sql(self._name(taking(table)), rows, source, feed, through),
         ]
 
     def knock(self, through: Through, group: str | None) -> bool:
@@ -319,12 +351,20 @@ class ClickHouseLiveStore(AppliedStore):
         return bool(self._rows(asked)[0][0])
 
     def troubles(self, feed: LiveFeed) -> Sequence[str]:
-        """What ClickHouse has lately met with when it read the feed's topic, newest first."""
-        held = fitting_in(self._state(), feed)
+        """What ClickHouse has met with when it read the feed's topic since it last took something, newest first, with
+        the time."""
+        held = fitting_in(self._known(), feed)
         if held is None:
             return []
-        listed = f"SELECT `exceptions.text` FROM system.kafka_consumers WHERE {self._queued(held.table)}"
-        return [told.partition("\n")[0] for (texts,) in self._rows(listed) for told in reversed(texts)]
+        listed = (
+            "SELECT arrayJoin(arrayZip(`exceptions.time`, `exceptions.text`)) AS told, last_commit_time AS taken"
+            f" FROM system.kafka_consumers WHERE {self._queued(held.table)}"
+        )
+        since = f"SELECT toUnixTimestamp(told.1), told.2 FROM ({listed}) WHERE told.1 >= taken ORDER BY 1 DESC"
+        return [
+            f"{words.partition(chr(10))[0]} ({datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC)"
+            for at, words in self._rows(since)
+        ]
 
     def _queued(self, table: str) -> str:
         return f"database = {literal(self._database)} AND table = {literal(queue(table))}"

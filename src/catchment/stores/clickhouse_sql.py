@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catchment.errors import ConfigError
-from catchment.metric import DELETED, EXPIRES, VERSION, WINDOW, LiveFeed, Measure, Metric
+from catchment.metric import DELETED, EXPIRES, VERSION, WINDOW, LiveFeed, Measure, Metric, laid_out, listing
 from catchment.naming import literal
 from catchment.plain import Arithmetic, As, Case, Column, Compare, IsNull, Logic, Not, Plain, Type, Value
 
@@ -27,10 +27,11 @@ def created(table: str, feed: LiveFeed, schema: pa.Schema) -> str:
     columns = [f"{quoted(field.name)} {_type(field.type, field.name not in _always(feed))}" for field in schema]
     keyed = ", ".join(map(quoted, feed.key))
     # A row that expires leaves with its part; which rows count is told by `FINAL`.
+    columns.append(f"`_version` UInt256 MATERIALIZED {_ORDERED}")
     return (
-        f"CREATE TABLE {table} ({', '.join(columns)}, `_version` UInt256 MATERIALIZED {_ORDERED})"
-        f" ENGINE = ReplacingMergeTree(`_version`, `{DELETED}`) ORDER BY ({keyed}) TTL `{EXPIRES}`"
-        f" SETTINGS allow_nullable_key = 1 COMMENT {literal(f'rows of silver.{feed.name} ({feed.fingerprint})')}"
+        f"CREATE TABLE {table} ({listing(columns)}\n)"
+        f"\nENGINE = ReplacingMergeTree(`_version`, `{DELETED}`)\nORDER BY ({keyed})\nTTL `{EXPIRES}`"
+        f"\nSETTINGS allow_nullable_key = 1\nCOMMENT {literal(f'rows of silver.{feed.name} ({feed.fingerprint})')}"
     )
 
 
@@ -85,10 +86,7 @@ def figures(metric: Metric, rows: str) -> str:
     if metric.keep_s is not None:
         chosen.append(f"{at} >= now() - INTERVAL {metric.keep_s} SECOND")
     shown += [f"{_figure(measure)} AS {quoted(measure.name)}" for measure in metric.measures]
-    sql = f"SELECT {', '.join(shown)} FROM {rows} AS r"
-    if chosen:
-        sql += f" WHERE {' AND '.join(chosen)}"
-    return f"{sql} GROUP BY {', '.join(grouped)}" if grouped else sql
+    return laid_out(shown, f"{rows} AS r", chosen, grouped)
 
 
 def _column(name: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from catchment.errors import ConfigError
-from catchment.metric import DELETED, EXPIRES, VERSION, LiveFeed, Through
+from catchment.metric import DELETED, EXPIRES, VERSION, LiveFeed, Through, listing
 from catchment.naming import IDENTITY, ROW_DELETED, ROW_ID, ROW_LATEST, ROW_RANK
 from catchment.plain import NotPlain, Plain, columns, plain
 from catchment.stores.clickhouse_sql import expression, quoted, text, typed
@@ -75,8 +75,8 @@ def queue_sql(name: str, through: Through, read: Sequence[str], group_name: str)
         *(f"{key} = {text(value)}" for key, value in given.items()),
         *(f"{k} = {v}" for k, v in numbers.items()),
     ]
-    listed = ", ".join(f"{quoted(column)} Nullable(String)" for column in read)
-    return f"CREATE TABLE IF NOT EXISTS {name} ({listed}) ENGINE = Kafka SETTINGS {', '.join(settings)}"
+    listed = listing([f"{quoted(column)} Nullable(String)" for column in read])
+    return f"CREATE TABLE IF NOT EXISTS {name} ({listed}\n)\nENGINE = Kafka\nSETTINGS{listing(settings)}"
 
 
 def read_columns(feed: LiveFeed, through: Through) -> list[str]:
@@ -104,8 +104,8 @@ def taking_sql(name: str, rows: str, source: str, feed: LiveFeed, through: Throu
     outer += [f"{expression(tree)} AS {quoted(column)}" for column, tree in _trees(feed, through).items()]
     outer.append(f"{_expires(feed)} AS {EXPIRES}")
     return (
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {rows} AS SELECT {', '.join(outer)}"
-        f" FROM (SELECT {', '.join(inner)} FROM {source} AS m)"
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {rows} AS\nSELECT{listing(outer)}"
+        f"\nFROM (\nSELECT{listing(inner)}\nFROM {source} AS m\n)"
     )
 
 

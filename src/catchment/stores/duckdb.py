@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from catchment.errors import CatchmentError, ConfigError, FatalError, RetryableError
-from catchment.metric import DELETED, EXPIRES, VERSION, LiveFeed, Metric, figures
+from catchment.metric import DELETED, EXPIRES, VERSION, LiveFeed, Metric, Owner, figures, listing
 from catchment.naming import LIVE, literal, quoted
 from catchment.records import Token
-from catchment.stores.applied import TABLE, AppliedStore, Held, going_on, metrics_in
+from catchment.stores.applied import OWNER, TABLE, AppliedStore, Held, going_on, metrics_in, table_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,12 +48,14 @@ class DuckDBLiveStore(AppliedStore):
         *,
         memory_limit: str | None = None,
         threads: int | None = None,
+        owner: Owner | None = None,
         reached: Callable[[str], None] = _silent,
     ) -> None:
         self._path = folder.absolute() / _FILE
         self._settings: dict[str, Any] = {} if memory_limit is None else {"memory_limit": memory_limit}
         if threads is not None:
             self._settings["threads"] = threads
+        self._owner = owner
         self._reached = reached
 
     def feed(
@@ -66,6 +69,7 @@ class DuckDBLiveStore(AppliedStore):
     ) -> int:
         with self._writing() as connection:
             state = _read(connection)
+            self._refuse_others(state)
             held = going_on(state, feed, since, anew=anew)
             if not anew and held is not None and held.token.generation >= token.generation:
                 return 0
@@ -78,7 +82,8 @@ class DuckDBLiveStore(AppliedStore):
             self._reached("live.taken")
             connection.execute(f"DELETE FROM feeds.{quoted(table)} WHERE {EXPIRES} < CAST(now() AS TIMESTAMP)")
             now_held = Held(table, number, feed.fingerprint, token, served=True)
-            _remember(connection, {f"{TABLE}{feed.name}": now_held.value()})
+            ours = {} if self._owner is None else {OWNER: asdict(self._owner)}
+            _remember(connection, {f"{TABLE}{feed.name}": now_held.value(), **ours})
             if anew:
                 self._show(connection, feed, now_held, metrics_in(state, feed.name))
                 if held is not None:
@@ -90,8 +95,7 @@ class DuckDBLiveStore(AppliedStore):
     def _show(
         self, connection: duckdb.DuckDBPyConnection, feed: LiveFeed, held: Held, metrics: Sequence[Metric]
     ) -> None:
-        shown = f"SELECT * FROM feeds.{quoted(held.table)} WHERE NOT {DELETED}"
-        connection.execute(f"CREATE OR REPLACE VIEW feeds.{quoted(feed.name)} AS {shown}")
+        connection.execute(_shown(feed, held.table))
         for metric in metrics:
             connection.execute(_view(connection, metric, held))
 
@@ -102,6 +106,7 @@ class DuckDBLiveStore(AppliedStore):
             message = "there are no live figures yet"
             raise ConfigError(message, hint="catchment live feed")
         with self._open(read_only=True) as connection:
+            self._refuse_others(_read(connection))
             try:
                 kinds = {statement.type for statement in connection.extract_statements(sql)}
                 if not kinds <= {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}:
@@ -116,6 +121,10 @@ class DuckDBLiveStore(AppliedStore):
 
     def close(self) -> None:
         """Nothing is held between two calls."""
+
+    def _described(self) -> tuple[str, str]:
+        cure = f"where nobody needs those figures any more, remove {self._path}: catchment live feed makes it anew"
+        return f"the file {self._path}", cure
 
     def _state(self) -> dict[str, Any]:
         if not self._path.exists():
@@ -133,6 +142,18 @@ class DuckDBLiveStore(AppliedStore):
         with self._open(read_only=True) as connection:
             return _view(connection, metric, held)
 
+    def _view_over(self, metric: Metric, columns: pa.Schema) -> str:
+        return _counted(metric, {name for name, kind in _types(columns) if kind in _WHOLE})
+
+    def _grounds(self) -> Sequence[str]:
+        state = "CREATE TABLE IF NOT EXISTS feeds.state (name VARCHAR PRIMARY KEY, value VARCHAR)"
+        return [f"CREATE SCHEMA IF NOT EXISTS {LIVE}", "CREATE SCHEMA IF NOT EXISTS feeds", state]
+
+    def _made(self, state: Mapping[str, Any], feed: LiveFeed, columns: pa.Schema) -> Sequence[str]:
+        table = table_in(state, feed)
+        listed = listing([f"{quoted(name)} {kind}" for name, kind in _types(columns)])
+        return [f"CREATE TABLE feeds.{quoted(table)} ({listed}\n)", _shown(feed, table)]
+
     def _dropped_view(self, metric: str) -> str:
         return f"DROP VIEW IF EXISTS {LIVE}.{quoted(metric)}"
 
@@ -145,8 +166,8 @@ class DuckDBLiveStore(AppliedStore):
         """One transaction over a file that has its schemas."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._open(read_only=False) as connection:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {LIVE}; CREATE SCHEMA IF NOT EXISTS feeds")
-            connection.execute("CREATE TABLE IF NOT EXISTS feeds.state (name VARCHAR PRIMARY KEY, value VARCHAR)")
+            for statement in self._grounds():
+                connection.execute(statement)
             connection.execute("BEGIN")
             yield connection
             connection.execute("COMMIT")
@@ -214,10 +235,25 @@ def _take(connection: duckdb.DuckDBPyConnection, feed: LiveFeed, table: str, bat
 
 def _view(connection: duckdb.DuckDBPyConnection, metric: Metric, held: Held) -> str:
     described = connection.execute(f"DESCRIBE feeds.{quoted(held.table)}").fetchall()
-    whole = {name for name, kind, *_ in described if kind in _WHOLE}
+    return _counted(metric, {name for name, kind, *_ in described if kind in _WHOLE})
+
+
+def _counted(metric: Metric, whole: Collection[str]) -> str:
     kept = None if metric.keep_s is None else f"now() - INTERVAL {metric.keep_s} SECOND"
     sql = figures(metric, f"feeds.{quoted(metric.feed)}", whole=whole, since=kept)
-    return f"CREATE OR REPLACE VIEW {LIVE}.{quoted(metric.name)} AS {sql}"
+    return f"CREATE OR REPLACE VIEW {LIVE}.{quoted(metric.name)} AS\n{sql}"
+
+
+def _shown(feed: LiveFeed, table: str) -> str:
+    shown = f"SELECT * FROM feeds.{quoted(table)} WHERE NOT {DELETED}"
+    return f"CREATE OR REPLACE VIEW feeds.{quoted(feed.name)} AS\n{shown}"
+
+
+def _types(columns: pa.Schema) -> Sequence[tuple[str, str]]:
+    """The columns with the types that they get."""
+    with duckdb.connect() as nowhere:
+        nowhere.register("incoming", columns.empty_table())
+        return [(name, kind) for name, kind, *_ in nowhere.execute("DESCRIBE incoming").fetchall()]
 
 
 def _read(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:

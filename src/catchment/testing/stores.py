@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ import pytest
 
 from catchment.errors import ConfigError, Conflict
 from catchment.interfaces import LiveStore
-from catchment.metric import TOLERANCE, WINDOW, Live, LiveFeed, Measure, Metric, figures
+from catchment.metric import TOLERANCE, WINDOW, Live, LiveFeed, Measure, Metric, Owner, figures
 from catchment.records import Token
 
 DAY = datetime(2026, 11, 1, 10, tzinfo=UTC)
@@ -78,6 +79,8 @@ SALES = Metric(
 WHOLE = replace(SALES, name="whole", by=(), every_s=None, told={"from": "orders"})
 CHOSEN = replace(SALES, name="chosen", where="_sales__where", every_s=3600, told={"where": "total > 5"})
 LIVE = Live({metric.name: metric for metric in (SALES, WHOLE, CHOSEN)}, {"orders": FEED})
+
+OWNERS = (Owner("shop", "local"), Owner("shop", "local@mine"), Owner("other", "local"))
 
 _STATES = ("completed", "pending", "refunded", None)
 
@@ -177,8 +180,9 @@ class LiveStorePromises(ABC):
     """The named points that a feed goes by."""
 
     @abstractmethod
-    def open(self, place: Path, reached: Callable[[str], None] | None = None) -> LiveStore:
-        """The store of `place`, which one test has to itself; every call is another process's view of the same one."""
+    def open(self, place: Path, reached: Callable[[str], None] | None = None, owner: Owner | None = None) -> LiveStore:
+        """The store of `place`, which one test has to itself; every call is another process's view of the same one.
+        Without an owner nobody is asked whose it is, as in stores that are older than owners."""
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[LiveStore]:
@@ -365,6 +369,51 @@ class LiveStorePromises(ABC):
         with pytest.raises(ConfigError):
             store.query("select * from live.chosen")
 
+    def test_a_store_is_of_who_came_first_and_nobody_else_is_let_in(self, tmp_path: Path) -> None:
+        store = self.fed(self.open(tmp_path, owner=OWNERS[0]), [Order("a", 1)])
+        for other in OWNERS[1:]:
+            theirs = self.open(tmp_path, owner=other)
+            refused: Sequence[Callable[[], object]] = (
+                partial(theirs.apply, LIVE, "show"),
+                partial(theirs.apply, Live({}, {}), "do"),
+                partial(theirs.progress, FEED),
+                partial(theirs.feed, FEED, given([Order("b", 1)]), token(2), anew=True),
+                partial(theirs.query, "select * from live.sales"),
+            )
+            for asked in refused:
+                with pytest.raises(ConfigError, match=f"figures of {OWNERS[0]}, and this is {other}") as told:
+                    asked()
+                assert "catchment live feed" in (told.value.hint or "")
+            theirs.close()
+        self.holds(store, [Order("a", 1)])
+        again = self.open(tmp_path, owner=OWNERS[0])
+        assert not again.apply(LIVE, "show")
+        again.close()
+        store.close()
+
+    def test_a_store_of_before_there_were_owners_is_of_the_first_who_comes(self, tmp_path: Path) -> None:
+        self.fed(self.open(tmp_path), [Order("a", 1)]).close()
+        store = self.open(tmp_path, owner=OWNERS[1])
+        assert not store.apply(LIVE, "show")
+        store.feed(FEED, given([Order("b", 1)]), token(2))
+        self.holds(store, [Order("a", 1), Order("b", 1)])
+        store.close()
+        theirs = self.open(tmp_path, owner=OWNERS[0])
+        with pytest.raises(ConfigError, match=f"figures of {OWNERS[1]}"):
+            theirs.progress(FEED)
+        theirs.close()
+
+    def test_where_no_metric_is_left_the_store_is_nobodys(self, tmp_path: Path) -> None:
+        store = self.fed(self.open(tmp_path, owner=OWNERS[0]), [Order("a", 1)])
+        assert {one.kind for one in store.apply(Live({}, {}), "do")} == {"remove"}
+        assert not store.apply(Live({}, {}), "show")
+        with pytest.raises(ConfigError):
+            store.query("select * from live.sales")
+        store.close()
+        theirs = self.fed(self.open(tmp_path, owner=OWNERS[1]), [Order("b", 1)])
+        self.holds(theirs, [Order("b", 1)])
+        theirs.close()
+
     def test_a_changed_feed_serves_its_figures_until_it_is_fed_anew(self, store: LiveStore) -> None:
         self.fed(store, [Order("a", 1)])
         columns = {name: sql for name, sql in FEED.columns.items() if not name.startswith("_sales__")}
@@ -417,11 +466,19 @@ class LiveStorePromises(ABC):
                 store.query(sql)
         self.holds(store, [Order("a", 1)])
 
-    def test_the_statements_are_those_of_the_metrics(self, store: LiveStore) -> None:
+    def test_the_statements_are_told_before_and_are_those_of_the_store_after(self, store: LiveStore) -> None:
+        before = store.statements(LIVE, {"orders": SCHEMA})
+        assert store.apply(LIVE, "show"), "nothing was changed"
         self.fed(store, [Order("a", 1)])
-        found = store.statements(LIVE)
-        assert len(found) == len(LIVE.metrics)
-        assert all("GROUP BY" in sql or "whole" in sql for sql in found)
+        assert store.statements(LIVE, {"orders": SCHEMA}) == before
+        for name, metric in LIVE.metrics.items():
+            (view,) = [sql for sql in before if sql.startswith(f"-- live.{name}, version {metric.fingerprint}\n")]
+            assert "count" in view
+        rows = [sql for sql in before if sql.startswith(f"-- rows of silver.orders, version {FEED.fingerprint}\n")]
+        assert any("CREATE TABLE" in sql and "orders__1" in sql for sql in rows)
+        narrow = replace(FEED, columns=dict(list(FEED.columns.items())[:4]))
+        told = store.statements(Live({}, {"orders": narrow}), {"orders": SCHEMA})
+        assert any("CREATE TABLE" in sql and "orders__2" in sql for sql in told)
 
     @pytest.mark.parametrize("anew", [False, True])
     def test_a_feed_that_is_killed_anywhere_and_done_again_counts_nothing_twice(

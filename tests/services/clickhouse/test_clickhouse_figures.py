@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 from tests.services.clickhouse.server import ClickHouseServer
 
 from catchment.cli.group import catchment as root
+from catchment.errors import ConfigError
 
 YAML = """
 name: small
@@ -108,6 +111,33 @@ def test_figures_are_those_of_a_recount_commit_by_commit(shop: Path) -> None:
     assert json.loads(call(shop, "query", joined, "--json").stdout) == [{"same": True}]
 
 
+def test_a_database_is_of_one_target_and_can_be_taken_over(shop: Path, server: ClickHouseServer) -> None:
+    file = shop / "catchment.yaml"
+    text = file.read_text(encoding="utf-8")
+    beside = '  b: {lake: lake-b, memory: 256MB, threads: 1, live: {type: clickhouse, url: "${env:CLICKHOUSE_URL}"}}\n'
+    file.write_text(text + beside, encoding="utf-8")
+    arrive(shop, 1)
+    assert call(shop, "live", "feed").exception is None
+    before = call(shop, "live", "query", "select * from live.ever").stdout
+    assert call(shop, "run", "--target", "b", "--jobs", "1").return_value == 1
+    for words in (["feed"], ["status"], ["apply"], ["apply", "--yes"], ["query", "select * from live.ever"]):
+        refused = call(shop, "live", *words, "--target", "b").exception
+        assert isinstance(refused, ConfigError)
+        assert "figures of target local of project small, and this is target b of project small" in str(refused)
+    assert call(shop, "live", "query", "select * from live.ever").stdout == before
+    holds(shop)
+    assert isinstance(refused, ConfigError)  # the last one
+    (told,) = [
+        one for one in json.loads(call(shop, "check", "--json").stdout)["problems"] if one["severity"] == "error"
+    ]
+    assert told["key"] == "targets.b.live.url"
+    drop = re.search(r"DROP DATABASE `\w+`", refused.hint or "")
+    assert drop is not None
+    urllib.request.urlopen(urllib.request.Request(server.url(""), drop[0].encode()), timeout=30).close()
+    assert call(shop, "live", "feed", "--target", "b").exception is None
+    assert "figures of target b of" in str(call(shop, "live", "feed").exception)
+
+
 def test_an_edited_metric_is_applied_and_taken_anew(shop: Path) -> None:
     arrive(shop, 1)
     call(shop, "live", "feed")
@@ -119,7 +149,9 @@ def test_an_edited_metric_is_applied_and_taken_anew(shop: Path) -> None:
     assert "measures.p95: quantile(total, 0.95) -> avg(total * 2)" in call(shop, "live", "apply").stdout
     assert call(shop, "live", "apply", "--yes").exception is None
     holds(shop)
-    assert "ReplacingMergeTree" not in call(shop, "live", "apply", "--sql").stdout
+    told = call(shop, "live", "apply", "--sql").stdout
+    assert "`orders__2`" in told, "rows were taken anew"
+    assert "ENGINE = ReplacingMergeTree(`_version`, `_deleted`)" in told
 
 
 def test_feeder_and_server_are_killed_at_any_moment_and_no_figure_is_wrong(

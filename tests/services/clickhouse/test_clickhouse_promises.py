@@ -11,8 +11,9 @@ import pytest
 
 from catchment.errors import ConfigError, RetryableError
 from catchment.interfaces import LiveStore
+from catchment.metric import Owner
 from catchment.stores.clickhouse import ClickHouseLiveStore
-from catchment.testing.stores import FEED, LiveStorePromises, Order, given, some_orders, token
+from catchment.testing.stores import FEED, LIVE, SALES, SCHEMA, LiveStorePromises, Order, given, some_orders, token
 
 URL = "CATCHMENT_TEST_CLICKHOUSE"
 
@@ -24,9 +25,11 @@ class TestClickHouseLiveStore(LiveStorePromises):
     def _address(self, server: object, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(URL, server.url(""))  # type: ignore[attr-defined]
 
-    def open(self, place: Path, reached: Callable[[str], None] | None = None) -> ClickHouseLiveStore:
+    def open(
+        self, place: Path, reached: Callable[[str], None] | None = None, owner: Owner | None = None
+    ) -> ClickHouseLiveStore:
         database = f"t_{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
-        return ClickHouseLiveStore(os.environ[URL] + database, reached=reached or (lambda _point: None))
+        return ClickHouseLiveStore(os.environ[URL] + database, reached=reached or (lambda _point: None), owner=owner)
 
     def expired(self, store: LiveStore) -> None:
         assert isinstance(store, ClickHouseLiveStore)
@@ -60,6 +63,18 @@ class TestClickHouseLiveStore(LiveStorePromises):
             store.feed(FEED, given([Order("b", 1)]), token(number), anew=True)
         listed = f"SELECT name FROM system.tables WHERE database = '{store._database}' AND name LIKE 'orders\\_\\_%'"
         assert sorted(name for (name,) in store._rows(listed)) == ["orders__3", "orders__rows"]
+
+    def test_the_statements_make_a_store_as_it_is(self, tmp_path: Path) -> None:
+        store = self.fed(self.open(tmp_path), [Order("a", 1)])
+        other = f"{store._database}_other"
+        for statement in store.statements(LIVE, {"orders": SCHEMA}):
+            store._command(statement.replace(f"`{store._database}`", f"`{other}`"))
+        asked = "SELECT table, name, type FROM system.columns WHERE database = '{}' ORDER BY ALL"
+        made = store._rows(asked.format(other))
+        assert ("sales", "revenue", "Nullable(Float64)") in [tuple(row) for row in made]
+        assert store._rows(asked.format(store._database)) == made
+        told = f"SELECT comment FROM system.tables WHERE database = '{store._database}' AND name = 'sales'"
+        assert store._rows(told)[0][0] == f"live.sales ({SALES.fingerprint})"
 
     @pytest.mark.parametrize("url", ["clickhouse.example.com:8123", "http://:8123/live", "http://127.0.0.1:x/live"])
     def test_an_address_that_is_none_is_told(self, url: str) -> None:

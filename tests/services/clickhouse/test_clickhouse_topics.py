@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +265,35 @@ def test_an_address_that_the_server_does_not_reach_is_told(
     assert "through: insert" in (failed.exception.hint or "")
 
 
+def test_a_broker_that_was_away_is_no_trouble_any_more(shop: Path, kafka: Kafka) -> None:
+    arrive(shop, 1)
+    taken(shop)
+    kafka.server.kill()
+    time.sleep(5)
+    kafka.server.start()
+    assert any(one["trouble"] for one in status(shop))
+    arrive(shop, 2)
+    taken(shop)
+    until = time.monotonic() + 20
+    while any(one["trouble"] for one in status(shop)):
+        assert time.monotonic() < until, status(shop)
+        time.sleep(0.2)
+    holds(shop)
+
+
+def test_all_that_the_server_is_told_is_told_to_people(shop: Path, kafka: Kafka) -> None:
+    first = call(shop, "live", "apply", "--sql").stdout
+    arrive(shop, 1)
+    statements = json.loads(call(shop, "live", "apply", "--sql", "--json").stdout)["statements"]
+    heads = [one.partition("\n")[0].partition(",")[0] for one in statements]
+    rows = [f"-- rows of silver.{name}" for name in ("orders", "events") for _ in range(4)]
+    assert heads[2:] == [*rows, "-- live.sold", "-- live.ever", "-- live.seen"]
+    assert sum("ENGINE = Kafka" in one for one in statements) == 2
+    for one in statements:
+        if "ENGINE = Kafka" not in one:
+            assert f"{one};" in first.replace(f"{_name(shop)}-[given by the first feeding]", "")
+
+
 def test_messages_that_nobody_could_read_are_told_and_nothing_is_counted_wrong(shop: Path, kafka: Kafka) -> None:
     arrive(shop, 1)
     holds(shop)
@@ -273,4 +304,8 @@ def test_messages_that_nobody_could_read_are_told_and_nothing_is_counted_wrong(s
         assert time.monotonic() < until
         time.sleep(0.2)
     assert any(one["lag"] for one in status(shop))
+    (told, *_) = [one["trouble"] for one in status(shop) if one["trouble"]]
+    at = re.search(r" \((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\)$", told)
+    assert at is not None, told
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(f"{at[1]}+00:00")) < timedelta(seconds=60)
     assert _orders(shop) == before

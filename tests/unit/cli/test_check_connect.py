@@ -38,6 +38,40 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+LIVE = """\
+silver: {orders: {from: shop_db.orders, mode: replace}}
+live: {sold: {from: orders, measures: {n: count(*)}}}
+targets:
+  local: {default: true}
+  b: {lake: b, live: {type: clickhouse, url: "http://127.0.0.1:1/live"}}
+"""
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+schema:
+  - {name: orders, properties: [{name: id, logicalType: integer, primaryKey: true, required: true}]}
+"""
+
+
+def test_the_live_store_is_asked_too(folder: Path, capsys: Captured) -> None:
+    (folder / "catchment.yaml").write_text(PROJECT.replace(", cursor: changed_at", "") + LIVE)
+    (folder / "contracts").mkdir()
+    (folder / "contracts/orders.odcs.yaml").write_text(CONTRACT)
+    assert main(["check", "--connect"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2] == "targets.local.live  ok  the live store (duckdb) answers"
+    assert told[-1] == "All 2 streams can be read, and the live store answers. Nothing was written."
+    assert not (folder / "warehouse").exists()
+    assert main(["check", "--connect", "--target", "b"]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[-3] == ("targets.b.live  error  ClickHouse at 127.0.0.1:1 does not answer: connection refused")
+    assert told[-2] == "    is it running, and is url of the target right?"
+    assert told[-1] == "1 error outside. Nothing was written."
+
+
 def test_warnings_alone_are_no_failure_and_nothing_is_written(folder: Path, capsys: Captured) -> None:
     assert main(["check", "--connect"]) == 0
     told = capsys.readouterr().out.splitlines()

@@ -92,7 +92,7 @@ def test_figures_follow_silver_from_run_to_run(shop: Path) -> None:
     }
     assert figures(shop) == [{**window, "orders": 2, "revenue": 17.0}]
     assert json.loads(call(shop, "live", "status", "--json").stdout) == [
-        {"metric": "sold", "table": "silver.orders", "behind": 0, "differences": [], "reset": False}
+        {"metric": "sold", "table": "silver.orders", "behind": 0, "differences": [], "reset": False, "declared": True}
     ]
 
 
@@ -110,6 +110,7 @@ def test_status_says_how_far_figures_are(shop: Path) -> None:
     call(shop, "live", "feed")
     arrive(shop, 2, "c,1,2026-11-01T10:01:00Z,BR")
     metric = {"metric": "sold", "table": "silver.orders", "behind": 1, "differences": [], "reset": False}
+    metric["declared"] = True
     live = json.loads(call(shop, "status", "--json").stdout)["live"]
     assert live == {"store": "duckdb", "metrics": [metric], "problem": None}
 
@@ -145,7 +146,28 @@ def test_a_changed_metric_is_shown_before_it_is_applied(shop: Path) -> None:
     edit(shop, "sum(total)", "sum(total * 2)")
     assert "* silver.orders   other columns or keys" in call(shop, "live", "apply", "--yes").stdout
     assert figures(shop)[0]["revenue"] == 30.0
-    assert 'VIEW live."sold"' in call(shop, "live", "apply", "--sql").stdout
+
+
+def test_the_sql_of_the_store_is_told_before_anything_is_applied(shop: Path) -> None:
+    import duckdb
+
+    said = call(shop, "live", "apply", "--sql")
+    assert said.stdout.startswith("-- + live.sold   from: orders, ")
+    with duckdb.connect() as nowhere:
+        nowhere.execute(said.stdout)
+        assert nowhere.execute("select * from live.sold").fetchall() == []
+    found = json.loads(call(shop, "live", "apply", "--sql", "--json").stdout)
+    assert [one["kind"] for one in found["differences"]] == ["add", "anew"]
+    assert all(f"{statement};" in said.stdout for statement in found["statements"])
+    assert not (shop / "warehouse").exists()
+    call(shop, "live", "feed")
+    assert call(shop, "live", "apply", "--sql").stdout.strip() == said.stdout.partition("\n\n")[2].strip()
+    edit(shop, "1 minute", "1 hour")
+    edited = call(shop, "live", "apply", "--sql").stdout
+    assert edited.startswith("-- ~ live.sold   every: 1 minute -> 1 hour\n")
+    assert "INTERVAL 3600 SECOND" in edited
+    edit(shop, "sum(total)", "sum(total  * 2)")
+    assert "\n--   _sold__revenue: total * 2\n" in call(shop, "live", "apply", "--sql").stdout
 
 
 def test_a_metric_that_is_to_be_fed_anew_was_fed(shop: Path) -> None:
@@ -193,6 +215,55 @@ def test_a_project_without_figures_says_where_they_would_stand(shop: Path) -> No
     (shop / "catchment.yaml").write_text(text, encoding="utf-8")
     for words in (["feed"], ["status"], ["apply"], ["query", "select 1"]):
         assert "declares no live figures" in str(call(shop, "live", *words).exception)
+
+
+def test_a_metric_that_is_only_in_the_store_is_told_and_taken_away(shop: Path) -> None:
+    edit(shop, "  sold:", "  ever: {from: orders, measures: {n: count(*)}}\n  sold:")
+    call(shop, "live", "feed")
+    edit(shop, "  ever: {from: orders, measures: {n: count(*)}}\n", "")
+    told = call(shop, "live", "status")
+    assert "live.ever  silver.orders  no longer declared" in told.stdout
+    assert "not as the project says: catchment" in told.stderr
+    assert "catchment live feed" not in told.stderr
+    one = json.loads(call(shop, "live", "status", "--json").stdout)[1]
+    assert (one["metric"], one["declared"], one["differences"]) == ("ever", False, ["is no longer declared"])
+    assert re.search(r"live\.ever +silver\.orders +no longer declared", call(shop, "status").stdout)
+    assert call(shop, "live", "apply", "--yes").stdout.startswith("- live.ever   is no longer declared\n")
+    assert "ever" not in call(shop, "live", "status").stdout
+
+
+def test_the_last_metrics_are_taken_away_too(shop: Path) -> None:
+    call(shop, "live", "feed")
+    text = (shop / "catchment.yaml").read_text(encoding="utf-8")
+    (shop / "catchment.yaml").write_text(text.split("live:\n")[0], encoding="utf-8")
+    assert "live.sold  silver.orders  no longer declared" in call(shop, "live", "status").stdout
+    shown = call(shop, "live", "apply")
+    assert shown.stdout == "- live.sold   is no longer declared\n"
+    assert "Nothing was changed" in shown.stderr
+    assert call(shop, "live", "apply", "--yes").stdout == shown.stdout
+    import duckdb
+
+    with duckdb.connect(str(shop / "warehouse/local/live/live_store.duckdb"), read_only=True) as store:
+        assert store.execute("SELECT name FROM feeds.state").fetchall() == []
+        left = "SELECT table_name FROM information_schema.tables WHERE table_name <> 'state'"
+        assert store.execute(left).fetchall() == []
+    for words in (["apply"], ["apply", "--yes"], ["status"]):
+        assert "declares no live figures" in str(call(shop, "live", *words).exception)
+
+
+def test_a_project_that_was_renamed_is_told_how_it_goes_on(shop: Path) -> None:
+    call(shop, "live", "feed")
+    edit(shop, "name: small", "name: large")
+    for words in (["feed"], ["status"], ["apply", "--yes"], ["query", "select * from live.sold"], ["apply", "--sql"]):
+        error = call(shop, "live", *words).exception
+        assert "figures of target local of project small, and this is target local of project large" in str(error)
+    assert "target local of project small" in call(shop, "status").stdout
+    assert "target local of project small" in call(shop, "plan").stdout
+    file = shop / "warehouse/local/live/live_store.duckdb"
+    assert f"remove {file}: catchment" in getattr(error, "hint", "")
+    file.unlink()
+    call(shop, "live", "feed")
+    assert figures(shop)[0]["orders"] == 2
 
 
 def test_following_takes_what_comes_and_ends_when_asked(shop: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from catchment.deploy.connect.connectors import connectors
 from catchment.deploy.connect.rest import _first_line
 from catchment.errors import ConfigError, ProjectProblems
 from catchment.project import load_project
-from catchment.records import Budget
+from catchment.records import Budget, Message, TopicSpec
+from catchment.topics.embedded import EmbeddedBroker
 
 S3 = 'type: s3, bucket: shop-landing, access_key: "${env:KEY}", secret_key: "${env:SECRET}"'
 TARGETS = """\
@@ -178,6 +180,31 @@ class TestConfigurations:
         source = connected.source("clicks")
         with pytest.raises(ConfigError, match="go into Snowflake"):
             list(source.read(source.feeds()[0], None, Budget()))
+
+
+class TestReading:
+    """Whose secrets a run needs."""
+
+    def test_a_stream_from_the_broker_needs_no_key_of_the_connector(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.delenv("KEY", raising=False)
+        monkeypatch.chdir(tmp_path)
+        project(tmp_path, topics(S3, "user_events: {via: connect}, tries: {topic: attempts}"), "")
+        with closing(EmbeddedBroker(tmp_path / "topics")) as broker:
+            broker.declare([TopicSpec("attempts")])
+            broker.write("attempts", [Message(b'{"n": 1}')])
+        assert main(["plan", "--select", "bronze.clicks__tries", "--json"]) == 0
+        assert "1 new message" in capsys.readouterr().out
+        assert main(["run", "--select", "bronze.clicks__tries"]) == 0
+        assert "1 row" in capsys.readouterr().err
+
+    def test_a_stream_that_comes_by_it_does(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("KEY", raising=False)
+        connected = project(tmp_path, topics(S3, "user_events: {via: connect}, tries: {topic: attempts}"), "")
+        for wanted in ("user_events", None):
+            with pytest.raises(ConfigError, match="`KEY` is not set"):
+                connected.source("clicks", wanted)
 
 
 class TestApplying:

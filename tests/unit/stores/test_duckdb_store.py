@@ -12,15 +12,31 @@ import duckdb
 import pytest
 
 from catchment.errors import FatalError
+from catchment.metric import Owner
 from catchment.stores.duckdb import DuckDBLiveStore
-from catchment.testing.stores import FEED, LiveStorePromises, Order, given, token
+from catchment.testing.stores import FEED, LIVE, SCHEMA, LiveStorePromises, Order, given, token
 
 
 class TestDuckDBLiveStore(LiveStorePromises):
     points = ("live.taken", "live.kept", "live.fed")
 
-    def open(self, place: Path, reached: Callable[[str], None] | None = None) -> DuckDBLiveStore:
-        return DuckDBLiveStore(place, reached=reached or (lambda _point: None))
+    def open(
+        self, place: Path, reached: Callable[[str], None] | None = None, owner: Owner | None = None
+    ) -> DuckDBLiveStore:
+        return DuckDBLiveStore(place, reached=reached or (lambda _point: None), owner=owner)
+
+
+def test_the_statements_make_a_store_as_it_is(tmp_path: Path) -> None:
+    suite = TestDuckDBLiveStore()
+    store = suite.fed(suite.open(tmp_path), [Order("a", 1)])
+    asked = "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns ORDER BY ALL"
+    with duckdb.connect(str(tmp_path / "other.duckdb")) as other:
+        for statement in store.statements(LIVE, {"orders": SCHEMA}):
+            other.execute(statement)
+        made = other.execute(asked).fetchall()
+    with duckdb.connect(str(tmp_path / "live_store.duckdb"), read_only=True) as there:
+        assert there.execute(asked).fetchall() == made
+    assert ("live", "sales", "pieces", "BIGINT") in made
 
 
 _HOLD = """

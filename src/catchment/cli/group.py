@@ -70,5 +70,5 @@ def catchment(context: click.Context, project: Path | None, debug: bool, no_colo
         # A step that fails by a bug of ours ends its own part of a run only; its traceback is logged.
         logging.basicConfig(stream=sys.stderr, format="%(message)s")
         logging.getLogger("catchment").setLevel(logging.DEBUG)
-    hints.begin(context.invoked_subcommand, None if project is None else str(project))
+    hints.begin(context.invoked_subcommand, None if project is None else str(project), catchment)
     context.obj = Invocation(project_folder=project, debug=debug, no_colour=no_color)

@@ -19,14 +19,16 @@ _END = re.compile(r"[;\n`·]|\bcatchment ")
 # They make a project of their own.
 _ELSEWHERE = ("init", "demo")
 
-# One process is one call.
+# One process is one call; in here are the command that has all others below it, and what the call was given.
+_root: list[click.Group] = []
 _project: list[str] = []
 _place: list[str] = []
 
 
-def begin(command: str | None, project: str | None) -> None:
-    """A call begins, with --project if that was given."""
+def begin(command: str | None, project: str | None, root: click.Group | None = None) -> None:
+    """A call begins, with --project if that was given. Without a `root` no command is known."""
     _place.clear()
+    _root[:] = [] if root is None else [root]
     _project[:] = [] if project is None or command in _ELSEWHERE else ["--project", project]
 
 
@@ -41,7 +43,7 @@ def named(text: str) -> str:
 
     A command that says so by itself stays as it is, so that naming twice is naming once.
     """
-    if not (_project or _place) or "catchment " not in text:
+    if not _root or not (_project or _place) or "catchment " not in text:
         return text
     return _COMMAND.sub(_full, text)
 
@@ -56,17 +58,15 @@ def named_value(value: Any) -> Any:
 
 
 def _full(found: re.Match[str]) -> str:
-    from catchment.cli.group import COMMANDS, catchment
-
     first, second = found["first"], found["second"]
-    if first not in COMMANDS or first in _ELSEWHERE:
+    command = _root[0].get_command(click.Context(_root[0]), first)
+    if command is None or first in _ELSEWHERE:
         return found[0]
-    command = catchment.get_command(click.Context(catchment), first)
     words, behind = first, found.string[found.end("first") :]
     if isinstance(command, click.Group) and second in command.commands:
         command, words, behind = command.commands[second], f"{first} {second}", found.string[found.end() :]
     options = _END.split(behind, maxsplit=1)[0]
-    takes = command is not None and any(option.name == "target" for option in command.params)
+    takes = any(option.name == "target" for option in command.params)
     place = _place if takes and not re.search(r"--(target|env|help)\b", options) else []
     rest = found[0].removeprefix(f"catchment {words}")
     return f"{shlex.join(['catchment', *_project, *words.split(), *place])}{rest}"

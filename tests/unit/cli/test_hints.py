@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from catchment.cli import hints, main
+from catchment.cli.group import catchment
 
 PROJECT = """\
 name: shop
@@ -143,7 +144,7 @@ def test_an_error_says_what_to_do_there(told: Told) -> None:
     ],
 )
 def test_a_command_gets_what_it_takes_and_has_not(text: str, full: str | None) -> None:
-    hints.begin("run", "p")
+    hints.begin("run", "p", catchment)
     hints.at("two", None)
     try:
         assert hints.named(text) == (text if full is None else full)

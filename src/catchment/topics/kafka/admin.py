@@ -99,7 +99,11 @@ class Admin:
         """Raises as `Words` says; who asks for a topic that is not there hears which ones there are."""
         try:
             with self._words.told(what):
-                yield
+                try:
+                    yield
+                except KafkaException:
+                    self._client.poll(0)  # for `error_cb`
+                    raise
         except NoSuchTopic:
             raise self._absent(what) from None
 

@@ -307,3 +307,7 @@ def _remember(folder: Path, version: str, passed: Sequence[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(json.dumps({"version": version, "passed": sorted(set(passed))}), encoding="utf-8")
         beside.replace(path)
+
+
+# Those that need nothing but the project; `inspect.rehearsals` comes before them.
+CHECKERS: Sequence[Checker] = (metrics, live_stores, gold_sources, layer_rules)

@@ -78,10 +78,10 @@ class OpenProject:
 
     def check(self) -> Sequence[Problem]:
         """Every mistake and warning in the project; reads no row. (Opening a project with a mistake raises it.)"""
-        from catchment.check import check_project, gold_sources, layer_rules, live_stores, metrics
+        from catchment.check import CHECKERS, check_project
         from catchment.inspect import rehearsals
 
-        return check_project(self.project.folder, [rehearsals, metrics, live_stores, gold_sources, layer_rules])
+        return check_project(self.project.folder, [rehearsals, *CHECKERS])
 
     def test(self, *tables: str) -> Sequence[Trial]:
         """What came of every test of the tables, of all without a name."""

@@ -34,14 +34,14 @@ def check(invocation: Invocation, connect: bool, target: str | None, as_json: bo
     mistake with its file, line and cure. Warnings alone are no failure. With --connect, sources are asked where
     nothing is wrong with the project itself, the live store where there are figures for it, and nothing is written.
     """
-    from catchment.check import check_project, gold_sources, layer_rules, live_stores, metrics
+    from catchment.check import CHECKERS, check_project
     from catchment.inspect import rehearsals
     from catchment.reading.declaration import FILE
 
     folder = invocation.folder()
     found_there = (folder / FILE).exists()
     try:
-        problems = list(check_project(folder, [rehearsals, metrics, live_stores, gold_sources, layer_rules]))
+        problems = list(check_project(folder, [rehearsals, *CHECKERS]))
     except ProjectProblems as found:
         problems = list(found.problems)
     except ConfigError as found:

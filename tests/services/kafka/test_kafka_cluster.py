@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.kafka.server import Kafka, cluster
-from tests.services.kafka.test_kafka_faults import Writer, followed, order
+from tests.services.kafka.test_kafka_faults import written_meanwhile
 
 from catchment.errors import CatchmentError, RetryableError
 from catchment.opened import OpenProject
@@ -41,26 +41,13 @@ def safe(topic: str, partitions: int = 3) -> TopicSpec:
 
 def test_what_is_acknowledged_outlives_every_server_in_turn(nodes: Sequence[Kafka], servers: str) -> None:
     topic = f"topic-{uuid.uuid4()}"
-    broker, writer = KafkaBroker(servers), Writer(servers, topic)
+    broker = KafkaBroker(servers)
     broker.declare([safe(topic, 1)])
-    seen, place = list[int](), [0]
-    writer.start()
-    try:
+    with written_meanwhile(servers, broker, topic) as more:
         for node in nodes:
             node.server.kill()
-            target = len(writer.acknowledged) + 50
-            while len(writer.acknowledged) < target:
-                followed(broker, topic, seen, place)
+            more(50)
             node.server.start()
-    finally:
-        writer.stopping.set()
-        writer.join(120)
-    end = time.monotonic() + 60
-    while len(order(seen)) < len(writer.acknowledged) and time.monotonic() < end:
-        followed(broker, topic, seen, place)
-    assert order(seen)[: len(writer.acknowledged)] == writer.acknowledged
-    # Twice only what was not acknowledged and was written again.
-    assert len(seen) <= len(writer.acknowledged) + writer.failures + 1
     broker.close()
 
 

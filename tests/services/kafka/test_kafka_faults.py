@@ -6,8 +6,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from tests.services.kafka.server import Kafka, started
@@ -68,21 +68,22 @@ def order(seen: list[int]) -> list[int]:
     return list(dict.fromkeys(seen))
 
 
-def test_a_broker_that_is_killed_loses_nothing_that_was_acknowledged(between: tuple[Kafka, FaultProxy]) -> None:
-    kafka, proxy = between
-    topic = f"topic-{uuid.uuid4()}"
-    broker = KafkaBroker(f"127.0.0.1:{proxy.port}")
-    broker.declare([TopicSpec(topic, 1)])
-    writer = Writer(f"127.0.0.1:{proxy.port}", topic)
+@contextmanager
+def written_meanwhile(address: str, broker: KafkaBroker, topic: str) -> Iterator[Callable[[int], None]]:
+    """Somebody writes one partition and somebody reads it, until so many more are acknowledged; at the end all that was
+    acknowledged has been read."""
+    writer = Writer(address, topic)
     seen: list[int] = []
     place = [0]
+
+    def more(count: int) -> None:
+        target = len(writer.acknowledged) + count
+        while len(writer.acknowledged) < target:
+            followed(broker, topic, seen, place)
+
     writer.start()
     try:
-        for _ in range(3):
-            target = len(writer.acknowledged) + 20
-            while len(writer.acknowledged) < target:
-                followed(broker, topic, seen, place)
-            kafka.server.restart()
+        yield more
     finally:
         writer.stopping.set()
         writer.join(120)
@@ -92,6 +93,17 @@ def test_a_broker_that_is_killed_loses_nothing_that_was_acknowledged(between: tu
     assert order(seen)[: len(writer.acknowledged)] == writer.acknowledged
     # Twice only what was not acknowledged and was written again.
     assert len(seen) <= len(writer.acknowledged) + writer.failures + 1
+
+
+def test_a_broker_that_is_killed_loses_nothing_that_was_acknowledged(between: tuple[Kafka, FaultProxy]) -> None:
+    kafka, proxy = between
+    topic = f"topic-{uuid.uuid4()}"
+    broker = KafkaBroker(f"127.0.0.1:{proxy.port}")
+    broker.declare([TopicSpec(topic, 1)])
+    with written_meanwhile(f"127.0.0.1:{proxy.port}", broker, topic) as more:
+        for _ in range(3):
+            more(20)
+            kafka.server.restart()
     broker.close()
 
 
